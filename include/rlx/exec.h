@@ -1,0 +1,73 @@
+/* rlx/exec.h: from a graph to answers.
+ *
+ * rlx_exec: a graph checked, planned and ready to run on one device.
+ *   Owner:   the creator; rlx_exec_free, at any time from any thread, also while a run is under way
+ *            elsewhere (that run keeps what it needs).
+ *   Threads: every call from any thread; runs of one executable may overlap.
+ *   Errors:  statuses; nothing is poisoned, the next call works. */
+#ifndef RLX_EXEC_H
+#define RLX_EXEC_H
+
+#include <rlx/graph.h>
+#include <rlx/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rlx_exec rlx_exec;
+
+typedef enum rlx_device {
+  RLX_DEVICE_DEFAULT = 0, /* a GPU if MLX has one, else the CPU */
+  RLX_DEVICE_CPU,
+  RLX_DEVICE_GPU,
+  RLX_DEVICE_REFERENCE /* naive C, one operation at a time: slow, the oracle */
+} rlx_device;
+
+typedef enum rlx_mode {
+  RLX_MODE_DEFAULT = 0, /* what RLX_MLX_MODE says, else lazy */
+  RLX_MODE_LAZY,        /* build everything, evaluate the outputs once */
+  RLX_MODE_EAGER        /* evaluate and check after each step: an error names its step */
+} rlx_mode;
+
+typedef struct rlx_exec_options {
+  uint32_t struct_size;
+  rlx_device device;
+  rlx_mode mode;
+  uint32_t max_variants; /* input shapes kept prepared, least recently used goes; default 32 */
+} rlx_exec_options;
+
+/* Checks the whole graph and prepares it. `options` may be NULL. The graph may be freed after.
+ * Errors: the graph's own sticky status; RLX_ERROR_UNSUPPORTED lists every node that the device
+ * cannot run; RLX_ERROR_DEVICE. */
+RLX_API RLX_MUST_USE rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options,
+                                            rlx_exec **out_exec);
+RLX_API void rlx_exec_free(rlx_exec *exec);
+RLX_API rlx_device rlx_exec_device(const rlx_exec *exec); /* the one chosen */
+RLX_API rlx_mode rlx_exec_mode(const rlx_exec *exec);
+/* The sentence of the last failure of this executable, copied into buf; returns its length. */
+RLX_API size_t rlx_exec_error(const rlx_exec *exec, char *buf, size_t size);
+/* The executable's inputs, params and outputs: owned by it, alive as long as it. */
+RLX_API const rlx_graph *rlx_exec_graph(const rlx_exec *exec);
+
+/* Sets a param from now on; runs that have started keep the old value. Retains the tensor, which
+ * must not change. Name, dtype and shape are checked here. */
+RLX_API RLX_MUST_USE rlx_status rlx_exec_set_param(rlx_exec *exec, const char *name,
+                                                   rlx_tensor *value);
+
+/* Runs. Inputs are matched by name: each exactly once, with the declared dtype and a shape that fits
+ * the declared one. The result is a named list of the outputs in graph order; the tensors may be
+ * views of device memory that live until freed. */
+RLX_API RLX_MUST_USE rlx_status rlx_exec_run(rlx_exec *exec, const rlx_tensors *inputs,
+                                             rlx_tensors **out_outputs);
+/* The same by position, without a list: inputs in graph order; out_outputs receives one owned
+ * reference per output, or, where it holds a tensor already, that tensor is filled (dtype and shape
+ * must match, and it must not share memory with an input). */
+RLX_API RLX_MUST_USE rlx_status rlx_exec_call(rlx_exec *exec, rlx_tensor *const *inputs,
+                                              size_t n_inputs, rlx_tensor **outputs,
+                                              size_t n_outputs);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

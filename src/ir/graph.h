@@ -1,0 +1,121 @@
+/* ir/graph.h: the graph from the inside.
+ *
+ * Laws: nodes and values live in the graph's arena and never change once added; a node's inputs
+ * precede it; a value's dims are canonical (dim.h), so types compare by memcmp. `content` of an
+ * integer value, where known, holds its elements as numbers or dim handles: that is how shape
+ * arithmetic is seen through. A node may take attributes from values ("dynamic attributes"): until
+ * their content is known the attribute holds fresh names, and binding puts the numbers in. */
+#ifndef IR_GRAPH_H
+#define IR_GRAPH_H
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "ir/dim.h"
+#include "ir/op.h"
+#include "ir/tensor.h"
+
+typedef struct ir_type {
+  rlx_dtype dtype;
+  uint32_t rank;
+  const rlx_dim *dims;
+} ir_type;
+
+typedef struct ir_dynamic { /* attribute `attr` of the op is the content of `value` */
+  uint32_t attr;
+  rlx_val value;
+} ir_dynamic;
+
+typedef struct ir_node {
+  const ir_op *op;
+  const void *attrs; /* canonical: complete, lists in the arena; NULL without attributes */
+  const char *name;  /* what the file called it, "" */
+  const rlx_val *in;
+  const ir_dynamic *dynamic;
+  uint32_t n_in, n_dynamic, n_out;
+  rlx_val out; /* the first; the others follow */
+} ir_node;
+
+typedef struct ir_value {
+  uint32_t node; /* index */
+  uint32_t nth;  /* which of its outputs */
+  ir_type type;
+  const rlx_dim *content; /* NULL: not known */
+} ir_value;
+
+typedef struct ir_port {
+  const char *name;
+  rlx_val value;
+} ir_port;
+
+struct rlx_graph {
+  arena mem;
+  const char *name;
+  VEC(ir_node) nodes;
+  VEC(ir_value) values; /* index 0 is nil */
+  VEC(ir_port) inputs;
+  VEC(ir_port) params;
+  VEC(ir_port) outputs;
+  VEC(rlx_tensor *) tensors; /* references held by attributes */
+  map leaf_names, output_names;
+  dim_table dims;
+  rlx_status status; /* sticky */
+  char *error;
+  const char *label; /* name for the next nodes, see graph_label */
+};
+
+/* Integer values of at most this many elements have their content followed. */
+#define IR_CONTENT_MAX 256
+
+/* What `infer` and `content` hooks see. Hooks fill out[0 .. n_out) ; dims must be in the graph's
+ * arena (infer_dims). `out` has room for INFER_MAX_OUT types. */
+#define INFER_MAX_OUT 256
+typedef struct ir_infer {
+  rlx_graph *g;
+  const ir_op *op;
+  void *attrs; /* this node's own copy: infer may canonicalise it in place */
+  const rlx_val *val;
+  const ir_type *in; /* nil operands have rank 0 and dtype RLX_DTYPE_COUNT */
+  size_t n_in;
+  ir_type *out;
+  size_t n_out;
+} ir_infer;
+/* The attribute struct of a hook's call: ATTRS(softmax)->axis. */
+#define ATTRS(op_) ((const rlx_##op_##_attrs *)c->attrs)
+
+rlx_dim *infer_dims(ir_infer *c, size_t rank); /* in the arena; NULL: out of memory */
+/* The sentence gets "softmax(f32[3,5]): " put before it by the builder. */
+#define infer_fail(c, status, ...) ((void)(c), status_set(status, __VA_ARGS__))
+
+static inline const ir_value *graph_value(const rlx_graph *g, rlx_val v) {
+  return &g->values.data[v.id];
+}
+static inline const ir_node *graph_node_of(const rlx_graph *g, rlx_val v) {
+  return &g->nodes.data[graph_value(g, v)->node];
+}
+
+/* rlx_graph_add with an op in hand and dynamic attributes. */
+rlx_val graph_add(rlx_graph *g, const ir_op *op, const rlx_val *in, size_t n_in, const void *attrs,
+                  const ir_dynamic *dynamic, size_t n_dynamic);
+/* Nodes added from now on carry this name (copied); NULL: none. */
+void graph_label(rlx_graph *g, const char *name);
+/* Makes the graph fail: keeps the thread's sentence, if it is the first failure. Returns `status`. */
+rlx_status graph_fail(rlx_graph *g, rlx_status status);
+/* Is the value a constant node's? Its tensor, borrowed, or NULL. */
+rlx_tensor *graph_constant(const rlx_graph *g, rlx_val v);
+/* "softmax %7 'encoder/softmax' (f32[3,5])": how messages name a node. */
+void graph_describe(const rlx_graph *g, const ir_node *n, char *buf, size_t size);
+size_t type_text(const rlx_graph *g, const ir_type *t, char *buf, size_t size);
+
+/* Concrete sizes of a type: false if one is symbolic. */
+bool type_sizes(const ir_type *t, int64_t *out_dims);
+
+/* Attribute structs, generically (attr.c). `src` may be of an older or newer size or NULL. */
+rlx_status attrs_complete(rlx_graph *g, const ir_op *op, const void *src, void **out_attrs);
+bool attrs_equal(const ir_op *op, const void *a, const rlx_graph *ga, const void *b,
+                 const rlx_graph *gb);
+uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint64_t seed);
+/* Gives each dim handle in the attributes `map` (from -> to) in place. */
+void attrs_map_dims(const ir_op *op, void *attrs, rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx);
+
+#endif

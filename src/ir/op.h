@@ -1,0 +1,87 @@
+/* ir/op.h: what the IR knows of an operation: a row and hooks. It never knows which one.
+ *
+ * Descriptors are static data, made from ops.def in src/ops/table.c. An operation is its address. */
+#ifndef IR_OP_H
+#define IR_OP_H
+
+#include <rlx/graph.h>
+
+typedef enum ir_attr_type {
+  IR_I64,
+  IR_F64,
+  IR_FLAG,
+  IR_INTS,  /* list of numbers */
+  IR_DIMS,  /* list of numbers or dim handles */
+  IR_REALS,
+  IR_WORD,  /* one of `words`, stored as a pointer into the op's own word list */
+  IR_TEXT,
+  IR_DTYPE,
+  IR_TENSOR
+} ir_attr_type;
+
+typedef struct ir_attr {
+  const char *name;
+  ir_attr_type type;
+  uint32_t offset, size; /* in the attribute struct */
+  const char *words;     /* "nearest|linear|cubic" for IR_WORD */
+} ir_attr;
+
+enum {
+  IR_PLAIN = 0,
+  IR_COMM = 1,   /* operands may be exchanged */
+  IR_MOVE = 2,   /* the first output holds elements of the inputs, moved */
+  IR_LEAF = 4,
+  IR_ELEMENTWISE = 8
+};
+
+struct ir_infer;
+struct ref_call;   /* src/ops/ref.h */
+struct lower_call; /* src/ops/lower.h */
+struct expr_call;  /* src/ops/expr.h */
+struct dim_call;   /* below, in infer.h */
+
+typedef struct ir_hooks {
+  /* Output types (and count) from operand types and attributes; checks everything. Required. */
+  rlx_status (*infer)(struct ir_infer *c);
+  /* Naive evaluation on host tensors: constant folder, oracle, reference device. */
+  rlx_status (*ref)(struct ref_call *c);
+  /* Onto MLX. Sticky errors in the call's context. */
+  void (*lower)(struct lower_call *c);
+  /* As other operations; used where `lower` is missing. Gradients follow from it. */
+  rlx_val (*expand)(struct expr_call *c);
+  /* Gradient of operand i, an expression; RLX_NIL: none flows. */
+  rlx_val (*vjp)(struct expr_call *c, int i);
+  /* Symbolic contents of the output from those of the inputs (integer arithmetic). */
+  rlx_status (*content)(struct ir_infer *c, const rlx_dim *const *in, rlx_dim *out);
+  const char *no_ref;  /* why there is no reference */
+  const char *no_grad; /* why there is no gradient: "comparison", "its driver comes first", ... */
+  /* ONNX operators that are this operation: "Softmax-13 axis; LogSoftmax-1 axis=1". Operators that
+   * need more have importers, src/ops/onnx.h. */
+  const char *onnx;
+  /* Test cases in the text form, separated by ';': tests/README says how they read. */
+  const char *cases;
+} ir_hooks;
+
+#define IR_ANY 255u
+typedef struct ir_op {
+  const char *name, *doc;
+  uint8_t min_in, max_in; /* max_in IR_ANY: no limit */
+  uint8_t n_out;          /* IR_ANY: the inference says */
+  uint8_t traits;
+  const ir_attr *attrs;
+  size_t n_attrs;
+  size_t attrs_size;    /* of the struct, 0 without attributes */
+  const void *defaults; /* a filled attribute struct */
+  const ir_hooks *hooks;
+} ir_op;
+
+/* The registry: starts as the table of ops.def. NULL if there is none of that name / past the end. */
+const ir_op *op_find(const char *name);
+const ir_op *op_at(size_t index);
+
+/* The value of an attribute in a struct, as a pointer to its C type. */
+static inline const void *attr_at(const ir_attr *a, const void *attrs) {
+  return (const char *)attrs + a->offset;
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* mlx/shim.h: a C ABI over MLX: the only door to it.
+ *
+ * mx: a counted handle of an MLX array.
+ *   Owner:   a context owns the handles made through it until mx_ctx_reset; mx_keep takes a
+ *            reference that lives until mx_drop. mx_drop never blocks: without the lock at hand the
+ *            handle is put on a list that the next holder drains.
+ *   Threads: all calls but mx_drop need the runtime lock (lock.h).
+ *   Errors:  sticky in the context: after the first failure calls return NULL and do nothing.
+ *            Nothing throws out of here. */
+#ifndef MLX_SHIM_H
+#define MLX_SHIM_H
+
+#include <rlx/dtype.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mx_array *mx;
+typedef struct mx_ctx mx_ctx;
+typedef enum mx_device { MX_CPU, MX_GPU } mx_device;
+
+rlx_status mx_ctx_create(mx_device device, mx_ctx **out_ctx);
+void mx_ctx_free(mx_ctx *m);
+/* Releases the handles made since the last reset and clears the status. */
+void mx_ctx_reset(mx_ctx *m);
+rlx_status mx_ctx_status(const mx_ctx *m); /* the sentence is in rlx_last_error */
+mx_device mx_ctx_device(const mx_ctx *m);
+/* Makes the context fail with the thread's sentence; returns NULL. */
+mx mx_fail(mx_ctx *m, rlx_status status);
+mx mx_keep(mx a); /* NULL stays NULL */
+void mx_drop(mx a);
+
+/* --- arrays and host memory */
+/* Copies `data`, row-major. */
+mx mx_from_data(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, const void *data);
+/* Borrows `data` where the device can (a CPU, and memory laid out as ir/tensor.h says), else copies.
+ * release(owner) is called when MLX no longer needs the memory, at once if it was copied. */
+mx mx_from_owned(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, void *data,
+                 void (*release)(void *), void *owner);
+mx mx_scalar(mx_ctx *m, rlx_dtype dtype, double value);
+size_t mx_rank(mx a);
+int64_t mx_dim(mx a, size_t axis);
+rlx_dtype mx_dtype(mx a);
+
+/* --- evaluation: schedule under the lock, wait without it, read under it */
+typedef struct mx_event mx_event;
+/* Schedules the arrays and gives an event to wait on (NULL: nothing to wait for). Rows that are not
+ * row-major are made so first; the handles then stand for the row-major arrays. */
+rlx_status mx_schedule(mx_ctx *m, mx *arrays, size_t n, mx_event **out_event);
+rlx_status mx_event_wait(mx_event *event); /* frees it; call without the lock held by this thread's
+                                              own frame, or with it: both are right */
+/* After the wait: a pointer to row-major data on the host, valid while a reference is kept. */
+rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data);
+
+/* --- the process */
+bool mx_gpu_available(void);
+const char *mx_version(void);
+const char *mx_device_name(mx_device device);
+void mx_memory(uint64_t *active, uint64_t *cache, uint64_t *peak);
+rlx_status mx_start(void); /* creates the streams, once; called by the first lock */
+
+/* --- operations: regular ones by class, from shim_ops.def */
+#define UNARY(name, mlx_name) mx mx_##name(mx_ctx *m, mx a);
+#define BINARY(name, mlx_name) mx mx_##name(mx_ctx *m, mx a, mx b);
+#define REDUCE(name, mlx_name) \
+  mx mx_##name(mx_ctx *m, mx a, const int *axes, size_t n_axes, bool keep);
+#define SCAN(name, mlx_name) mx mx_##name(mx_ctx *m, mx a, int axis, bool reverse, bool inclusive);
+#include "mlx/shim_ops.def"
+
+/* --- and by hand. Axes are non-negative. */
+mx mx_cast(mx_ctx *m, mx a, rlx_dtype dtype);
+mx mx_where(mx_ctx *m, mx cond, mx a, mx b);
+mx mx_reshape(mx_ctx *m, mx a, size_t rank, const int64_t *dims);
+mx mx_broadcast_to(mx_ctx *m, mx a, size_t rank, const int64_t *dims);
+mx mx_transpose(mx_ctx *m, mx a, const int *perm, size_t n);
+mx mx_slice(mx_ctx *m, mx a, const int *starts, const int *stops, const int *steps, size_t rank);
+mx mx_slice_update(mx_ctx *m, mx a, mx update, const int *starts, const int *stops, const int *steps,
+                   size_t rank);
+mx mx_slice_update_at(mx_ctx *m, mx a, mx update, mx start, int axis); /* start: [1] index */
+mx mx_concat(mx_ctx *m, const mx *arrays, size_t n, int axis);
+mx mx_pad(mx_ctx *m, mx a, const int *before, const int *after, size_t rank, mx value);
+mx mx_tile(mx_ctx *m, mx a, const int *reps, size_t rank);
+mx mx_contiguous(mx_ctx *m, mx a);
+mx mx_arange(mx_ctx *m, double start, double step, int64_t count, rlx_dtype dtype);
+mx mx_softmax(mx_ctx *m, mx a, int axis);
+mx mx_logsumexp(mx_ctx *m, mx a, int axis, bool keep);
+mx mx_argmax(mx_ctx *m, mx a, int axis, bool keep);
+mx mx_argmin(mx_ctx *m, mx a, int axis, bool keep);
+mx mx_sort(mx_ctx *m, mx a, int axis);
+mx mx_argsort(mx_ctx *m, mx a, int axis);
+mx mx_take(mx_ctx *m, mx a, mx indices, int axis);
+mx mx_take_along_axis(mx_ctx *m, mx a, mx indices, int axis);
+/* reduction: 0 set, 1 add, 2 mul, 3 max, 4 min */
+mx mx_scatter(mx_ctx *m, mx a, const mx *indices, size_t n_indices, mx updates, const int *axes,
+              int reduction);
+/* a[.., slices at index arrays over `axes` ..], slice sizes per axis of a (MLX's gather) */
+mx mx_gather(mx_ctx *m, mx a, const mx *indices, size_t n_indices, const int *axes,
+             const int *slice_sizes, size_t rank);
+mx mx_matmul(mx_ctx *m, mx a, mx b);
+mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices);
+/* channels last: x [N,..,C], w [O,..,C/groups]; n spatial axes; lists of n */
+mx mx_conv(mx_ctx *m, mx x, mx w, const int *strides, const int *pads_before, const int *pads_after,
+           const int *kernel_dilation, const int *input_dilation, size_t n, int groups);
+mx mx_as_strided(mx_ctx *m, mx a, const int *dims, const int64_t *strides, size_t rank,
+                 int64_t offset);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

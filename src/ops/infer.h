@@ -1,0 +1,42 @@
+/* ops/infer.h: shape rules that several operations share. All check what they are given. */
+#ifndef OPS_INFER_H
+#define OPS_INFER_H
+
+#include "ir/graph.h"
+
+rlx_status infer_same(ir_infer *c);      /* one output, the type of the first operand */
+rlx_status infer_broadcast(ir_infer *c); /* one output: all operands broadcast, equal dtypes */
+/* NumPy broadcasting of two types' dims into out[max rank]; where sizes cannot be proven equal the
+ * result is their max. */
+rlx_status infer_broadcast_dims(ir_infer *c, const ir_type *a, const ir_type *b, ir_type *out);
+/* Axis in [-rank, rank) made positive. */
+rlx_status infer_axis_of(ir_infer *c, int64_t *axis, size_t rank);
+/* A list of distinct axes made positive, into seen[rank] (empty list: all true). */
+rlx_status infer_axes_of(ir_infer *c, rlx_ints axes, size_t rank, bool *seen);
+rlx_status infer_kinds(ir_infer *c, size_t operand, unsigned kinds); /* of KINDS_* */
+rlx_status infer_same_dtype(ir_infer *c, size_t first, size_t second);
+rlx_status infer_index_dtype(ir_infer *c, size_t operand); /* i32 or i64 */
+rlx_status infer_rank(ir_infer *c, size_t operand, size_t min, size_t max);
+
+enum {
+  KINDS_BOOL = 1u << RLX_KIND_BOOL,
+  KINDS_UINT = 1u << RLX_KIND_UINT,
+  KINDS_INT = 1u << RLX_KIND_INT,
+  KINDS_FLOAT = 1u << RLX_KIND_FLOAT,
+  KINDS_COMPLEX = 1u << RLX_KIND_COMPLEX,
+  KINDS_NUMBER = KINDS_UINT | KINDS_INT | KINDS_FLOAT,
+  KINDS_PLAIN = KINDS_NUMBER | KINDS_BOOL | KINDS_COMPLEX
+};
+
+/* Sizes, for use in infer hooks: arithmetic in the graph's dim table. */
+static inline rlx_dim infer_add(ir_infer *c, rlx_dim a, rlx_dim b) {
+  return dim_combine(&c->g->dims, RLX_DIM_ADD, a, b);
+}
+static inline rlx_dim infer_sub(ir_infer *c, rlx_dim a, rlx_dim b) {
+  return dim_combine(&c->g->dims, RLX_DIM_SUB, a, b);
+}
+static inline rlx_dim infer_mul(ir_infer *c, rlx_dim a, rlx_dim b) {
+  return dim_combine(&c->g->dims, RLX_DIM_MUL, a, b);
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* ops/lower.h: operations onto MLX, written as expressions.
+ *
+ *   static void softplus_lower(lower_call *c) { c->out[0] = mx_logaddexp(c->m, c->in[0], ...); }
+ *
+ * Handles made through the context belong to it until the step ends, so nothing is freed here. After
+ * the first failure every mx_ call returns NULL and does nothing: no checks are needed between. */
+#ifndef OPS_LOWER_H
+#define OPS_LOWER_H
+
+#include "ir/graph.h"
+#include "mlx/shim.h"
+
+typedef struct lower_call {
+  mx_ctx *m;
+  const rlx_graph *g;
+  const ir_node *node; /* concrete shapes */
+  const void *attrs;
+  const mx *in; /* absent operands are NULL */
+  size_t n_in;
+  mx *out;
+  size_t n_out;
+  /* Bool arrays; the runner evaluates them with the outputs, and a true element anywhere fails the
+   * run with RLX_ERROR_INDEX naming the node. */
+  mx checks[4];
+  size_t n_checks;
+} lower_call;
+
+/* Types and sizes of the node's operands and outputs (concrete). */
+const ir_type *lower_in_type(const lower_call *c, size_t i);
+const ir_type *lower_out_type(const lower_call *c, size_t i);
+/* Indices made safe for MLX: negatives wrapped, and, on a CPU, out-of-range ones reported through a
+ * check (unless they are constants, which were checked before); all clamped into [0, n). */
+mx lower_indices(lower_call *c, size_t operand, int64_t n);
+/* int64 list to the int that MLX takes; the context fails where it does not fit. */
+const int *lower_ints(lower_call *c, const int64_t *v, size_t n);
+
+#endif

@@ -1,0 +1,37 @@
+/* ops/ref.h: references: naive C on contiguous host tensors. */
+#ifndef OPS_REF_H
+#define OPS_REF_H
+
+#include "ir/op.h"
+#include "ir/tensor.h"
+
+/* Outputs are allocated (zeroed) with the inferred types before the call. Absent operands are NULL.
+ * Sizes are concrete. A reference is slow and obviously right: element accessors of ir/tensor.h,
+ * sums in double, one rounding. Operations of the trait MOVE copy whole elements as bytes. */
+typedef struct ref_call {
+  const ir_op *op;
+  const void *attrs;
+  rlx_tensor *const *in;
+  size_t n_in;
+  rlx_tensor **out;
+  size_t n_out;
+} ref_call;
+
+/* Row-major walk: strides (in elements) of a shape; the index of coordinates; advancing them. */
+void ref_strides(size_t rank, const int64_t *dims, int64_t *out_strides);
+bool ref_next(size_t rank, const int64_t *dims, int64_t *coord); /* false after the last */
+/* Where element `coord` of a tensor of rank `rank` lies in `t`, which is broadcast to it. */
+int64_t ref_broadcast_index(const rlx_tensor *t, size_t rank, const int64_t *coord);
+/* Copies one element as bytes. */
+void ref_copy(rlx_tensor *to, int64_t i, const rlx_tensor *from, int64_t j);
+/* Elements before, along and after an axis: t viewed as [outer, n, inner]. */
+void ref_around(const rlx_tensor *t, int64_t axis, int64_t *outer, int64_t *n, int64_t *inner);
+/* Index value wrapped into [0, n); RLX_ERROR_INDEX with the sentence if it is out of range. */
+rlx_status ref_index(int64_t index, int64_t n, int64_t *out_index);
+
+/* Evaluates one operation: infers the output types, allocates, calls `ref`. Used by the folder, the
+ * reference device and the tests. outs[i] receive owned references. */
+rlx_status ref_eval(const ir_op *op, const void *attrs, rlx_tensor *const *in, size_t n_in,
+                    rlx_tensor **outs, size_t n_outs);
+
+#endif
