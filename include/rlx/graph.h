@@ -67,6 +67,16 @@ RLX_API rlx_val rlx_constant(rlx_graph *graph, rlx_tensor *value);
 /* A 0-d constant; a value that dtype cannot hold is an error. */
 RLX_API rlx_val rlx_scalar(rlx_graph *graph, rlx_dtype dtype, double value);
 
+/* Lists in attributes are borrowed for the call and copied into the graph. */
+typedef struct rlx_ints {
+  const int64_t *data;
+  size_t n;
+} rlx_ints;
+typedef struct rlx_reals {
+  const double *data;
+  size_t n;
+} rlx_reals;
+
 /* Adds a node by the operation's name; <rlx/ops.h> has a typed builder for each. `attrs` points to
  * an rlx_<op>_attrs (NULL: all defaults). Returns the first output. Absent optional inputs are
  * RLX_NIL. */

@@ -18,16 +18,6 @@
 extern "C" {
 #endif
 
-/* Lists in attributes are borrowed for the call and copied into the graph. */
-typedef struct rlx_ints {
-  const int64_t *data;
-  size_t n;
-} rlx_ints;
-typedef struct rlx_reals {
-  const double *data;
-  size_t n;
-} rlx_reals;
-
 /* The C type of each attribute type that a row may name. A `dims` list may hold dim handles. A
  * `word` is one of the words that the row lists, NULL meaning the first. */
 typedef int64_t rlx_ct_i64;
@@ -106,7 +96,7 @@ typedef rlx_tensor *rlx_ct_tensor;
     RLX_LIST_##in return rlx_graph_add(g_, #op, in_, n_, attrs_);                 \
   }
 /* Leaves have builders of their own in graph.h. */
-#define LEAF(op, attrs, doc)        \
+#define LEAF(op, trait, attrs, doc) \
   typedef struct rlx_##op##_attrs { \
     uint32_t struct_size;           \
     RLX_EACH(RLX_FIELD, attrs)      \

@@ -7,6 +7,7 @@
 #include <rlx/graph.h>
 #include <rlx/model.h>
 #include <rlx/ops.h>
+#include <rlx/registry.h>
 #include <rlx/runtime.h>
 #include <rlx/status.h>
 #include <rlx/tensor.h>

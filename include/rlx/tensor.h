@@ -37,6 +37,10 @@ RLX_API size_t rlx_tensor_bytes(const rlx_tensor *tensor);
 RLX_API const void *rlx_tensor_data(const rlx_tensor *tensor);
 /* Writable data; NULL when the tensor is a view of read-only memory. */
 RLX_API void *rlx_tensor_mutable(rlx_tensor *tensor);
+/* One element by row-major index: as a double (of a c64 the real part), as an integer (u64 as its
+ * bits). NaN and 0 past the end and for block formats. */
+RLX_API double rlx_tensor_real(const rlx_tensor *tensor, int64_t index);
+RLX_API int64_t rlx_tensor_int(const rlx_tensor *tensor, int64_t index);
 /* Fills with reproducible values: floats uniform in [-1, 1), integers in [0, 2), bools 0 or 1. */
 RLX_API RLX_MUST_USE rlx_status rlx_tensor_random(rlx_tensor *tensor, uint64_t seed);
 

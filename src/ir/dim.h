@@ -27,6 +27,10 @@ rlx_dim dim_fresh(dim_table *t); /* "?0", "?1", ... */
 rlx_dim dim_combine(dim_table *t, rlx_dim_op op, rlx_dim a, rlx_dim b);
 rlx_dim dim_product(dim_table *t, const rlx_dim *dims, size_t n);
 static inline bool dim_known(rlx_dim d) { return d >= RLX_DIM_HANDLES; }
+/* Is it a number or a handle of this table? */
+static inline bool dim_valid(const dim_table *t, rlx_dim d) {
+  return dim_known(d) || (uint64_t)d - ((uint64_t)INT64_MIN + 1) < t->exprs.n;
+}
 /* The name, if the dim is just a name, else NULL. */
 const char *dim_name(const dim_table *t, rlx_dim d);
 /* Rebuilds `d` of table `from` in table `to`, each name going through `lookup` (which returns a dim

@@ -115,7 +115,9 @@ rlx_status attrs_complete(rlx_graph *g, const ir_op *op, const void *src, void *
 bool attrs_equal(const ir_op *op, const void *a, const rlx_graph *ga, const void *b,
                  const rlx_graph *gb);
 uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint64_t seed);
-/* Gives each dim handle in the attributes `map` (from -> to) in place. */
+bool attr_is_default(const ir_op *op, const ir_attr *a, const void *attrs, const rlx_graph *g);
+uint64_t type_hash(const ir_type *t, const rlx_graph *g, uint64_t seed);
+/* Replaces each dim of the `dims` attributes by f of it, in place. */
 void attrs_map_dims(const ir_op *op, void *attrs, rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx);
 
 #endif

@@ -13,7 +13,7 @@ typedef enum ir_attr_type {
   IR_INTS,  /* list of numbers */
   IR_DIMS,  /* list of numbers or dim handles */
   IR_REALS,
-  IR_WORD,  /* one of `words`, stored as a pointer into the op's own word list */
+  IR_WORD,  /* one of `words` */
   IR_TEXT,
   IR_DTYPE,
   IR_TENSOR
@@ -30,21 +30,33 @@ enum {
   IR_PLAIN = 0,
   IR_COMM = 1,   /* operands may be exchanged */
   IR_MOVE = 2,   /* the first output holds elements of the inputs, moved */
-  IR_LEAF = 4,
-  IR_ELEMENTWISE = 8
+  IR_ELEMENTWISE = 4,
+  IR_INPUT = 8, /* leaves */
+  IR_PARAM = 16,
+  IR_CONSTANT = 32,
+  IR_LEAF = IR_INPUT | IR_PARAM | IR_CONSTANT
 };
 
 struct ir_infer;
-struct ref_call;   /* src/ops/ref.h */
 struct lower_call; /* src/ops/lower.h */
 struct expr_call;  /* src/ops/expr.h */
-struct dim_call;   /* below, in infer.h */
+
+/* One evaluation on host tensors: outputs are allocated (zeroed) with the inferred types before the
+ * call, absent operands are NULL, sizes are concrete. */
+typedef struct ref_call {
+  const struct ir_op *op;
+  const void *attrs;
+  rlx_tensor *const *in;
+  size_t n_in;
+  rlx_tensor **out;
+  size_t n_out;
+} ref_call;
 
 typedef struct ir_hooks {
   /* Output types (and count) from operand types and attributes; checks everything. Required. */
   rlx_status (*infer)(struct ir_infer *c);
   /* Naive evaluation on host tensors: constant folder, oracle, reference device. */
-  rlx_status (*ref)(struct ref_call *c);
+  rlx_status (*ref)(ref_call *c);
   /* Onto MLX. Sticky errors in the call's context. */
   void (*lower)(struct lower_call *c);
   /* As other operations; used where `lower` is missing. Gradients follow from it. */
@@ -67,7 +79,7 @@ typedef struct ir_op {
   const char *name, *doc;
   uint8_t min_in, max_in; /* max_in IR_ANY: no limit */
   uint8_t n_out;          /* IR_ANY: the inference says */
-  uint8_t traits;
+  uint8_t traits; /* IR_COMM .. */
   const ir_attr *attrs;
   size_t n_attrs;
   size_t attrs_size;    /* of the struct, 0 without attributes */
