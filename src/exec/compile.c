@@ -1,0 +1,228 @@
+/* exec/compile.c: making, configuring and freeing executables. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/options.h"
+#include "exec/exec.h"
+#include "mlx/lock.h"
+
+enum { DEFAULT_VARIANTS = 32, MAX_LISTED = 50 };
+
+/* --- residents */
+
+rlx_status resident_create(rlx_tensor *tensor, resident **out) {
+  *out = mem_new(1, sizeof **out);
+  if (!*out) return status_memory(sizeof **out);
+  atomic_init(&(*out)->refs, 1);
+  (*out)->tensor = rlx_tensor_retain(tensor);
+  return RLX_OK;
+}
+
+resident *resident_retain(resident *r) {
+  if (r) atomic_fetch_add(&r->refs, 1);
+  return r;
+}
+
+void resident_free(resident *r) {
+  if (!r || atomic_fetch_sub(&r->refs, 1) != 1) return;
+  mx_drop(r->array);
+  rlx_tensor_free(r->tensor);
+  mem_free(r);
+}
+
+/* --- options */
+
+static rlx_status mode_of_environment(rlx_mode *out) {
+  const char *mode = getenv("RLX_MLX_MODE");
+  *out = RLX_MODE_LAZY;
+  if (!mode || !*mode || strcmp(mode, "lazy") == 0) return RLX_OK;
+  *out = RLX_MODE_EAGER;
+  if (strcmp(mode, "eager") == 0) return RLX_OK;
+  return status_set(RLX_ERROR_ARGUMENT, "RLX_MLX_MODE is '%s', wanted lazy or eager", mode);
+}
+
+/* Asking whether there is a GPU starts MLX, so it is asked only where the answer matters. */
+static rlx_status has_gpu(bool *out) {
+  RLX_TRY(lock_enter());
+  *out = mx_gpu_available();
+  return lock_leave();
+}
+
+static rlx_status choose(rlx_exec *e, const rlx_exec_options *o) {
+  bool gpu = false;
+  if ((unsigned)o->device > RLX_DEVICE_REFERENCE)
+    return status_set(RLX_ERROR_ARGUMENT, "options: device %d does not exist", (int)o->device);
+  if ((unsigned)o->mode > RLX_MODE_EAGER)
+    return status_set(RLX_ERROR_ARGUMENT, "options: mode %d does not exist", (int)o->mode);
+  e->device = o->device;
+  e->mode = o->mode;
+  e->max_variants = o->max_variants ? o->max_variants : DEFAULT_VARIANTS;
+  if (e->mode == RLX_MODE_DEFAULT) RLX_TRY(mode_of_environment(&e->mode));
+  if (e->device == RLX_DEVICE_DEFAULT || e->device == RLX_DEVICE_GPU) RLX_TRY(has_gpu(&gpu));
+  if (e->device == RLX_DEVICE_GPU && !gpu)
+    return status_set(RLX_ERROR_DEVICE, "device gpu: this MLX finds no usable GPU here");
+  if (e->device == RLX_DEVICE_DEFAULT) e->device = gpu ? RLX_DEVICE_GPU : RLX_DEVICE_CPU;
+  return RLX_OK;
+}
+
+/* --- checks before anything runs */
+
+static bool runnable(const ir_op *op, rlx_device device) {
+  const ir_hooks *h = op->hooks;
+  if (op->traits & IR_LEAF || h->ref) return true;
+  return device == RLX_DEVICE_REFERENCE ? h->expand != NULL : h->lower || h->expand;
+}
+
+/* Lists every node that the device cannot run. */
+static rlx_status preflight(const rlx_exec *e) {
+  str list = {0};
+  size_t n = 0;
+  for (size_t i = 0; i < e->graph->nodes.n; i++) {
+    const ir_node *node = &e->graph->nodes.data[i];
+    char what[256];
+    if (runnable(node->op, e->device) || n++ >= MAX_LISTED) continue;
+    graph_describe(e->graph, node, what, sizeof what);
+    str_addf(&list, "\n  %s: %s", what, node->op->hooks->no_ref ? node->op->hooks->no_ref : "");
+  }
+  const rlx_status status =
+      n == 0 ? RLX_OK
+             : status_set(RLX_ERROR_UNSUPPORTED, "%zu node%s cannot run on this device:%s%s", n,
+                          n == 1 ? "" : "s", list.data ? list.data : "", n > MAX_LISTED ? "\n  .." : "");
+  str_free(&list);
+  return status;
+}
+
+/* --- life */
+
+static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_options *options) {
+  rlx_exec_options o;
+  RLX_TRY(options_read(&o, sizeof o, options));
+  if (rlx_graph_status(graph) != RLX_OK)
+    return status_set(rlx_graph_status(graph), "%s", rlx_graph_error(graph));
+  if (graph->outputs.n == 0)
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: graph '%s' has no outputs", graph->name);
+  RLX_TRY(choose(e, &o));
+  RLX_TRY(pass_bind(graph, NULL, pass_fold, &e->graph));
+  RLX_TRY(preflight(e));
+  for (size_t i = 0; i < e->graph->inputs.n; i++)
+    e->n_sizes += graph_value(e->graph, e->graph->inputs.data[i].value)->type.rank;
+  e->params = mem_new(e->graph->params.n + 1, sizeof *e->params);
+  if (!e->params) return status_memory(0);
+  for (size_t i = 0; i < e->graph->tensors.n; i++) {
+    resident *r;
+    RLX_TRY(resident_create(e->graph->tensors.data[i], &r));
+    if (!map_put_u64(&e->constants, (uint64_t)(uintptr_t)r->tensor, (uint64_t)(uintptr_t)r)) {
+      resident_free(r);
+      return status_memory(0);
+    }
+  }
+  return RLX_OK;
+}
+
+rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options, rlx_exec **out_exec) {
+  if (!graph || !out_exec)
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: %s is NULL", graph ? "out_exec" : "graph");
+  *out_exec = NULL;
+  rlx_exec *e = mem_new(1, sizeof *e);
+  if (!e) return status_memory(sizeof *e);
+  atomic_init(&e->refs, 1);
+  pthread_mutex_init(&e->mutex, NULL);
+  const rlx_status status = init(e, graph, options);
+  if (status != RLX_OK) rlx_exec_free(e);
+  else *out_exec = e;
+  return status;
+}
+
+static void free_constants(rlx_exec *e) {
+  for (size_t i = 0; e->graph && i < e->graph->tensors.n; i++) {
+    uint64_t found;
+    const uint64_t key = (uint64_t)(uintptr_t)e->graph->tensors.data[i];
+    /* One tensor may stand in several attributes. */
+    if (!map_get_u64(&e->constants, key, &found) || !found) continue;
+    resident_free((resident *)(uintptr_t)found);
+    map_put_u64(&e->constants, key, 0); /* the key is there: cannot fail */
+  }
+  map_free(&e->constants);
+}
+
+void rlx_exec_free(rlx_exec *e) {
+  if (!e || atomic_fetch_sub(&e->refs, 1) != 1) return;
+  for (size_t i = 0; i < e->variants.n; i++) variant_free(e->variants.data[i]);
+  vec_free(&e->variants);
+  for (size_t i = 0; e->params && i < e->graph->params.n; i++) resident_free(e->params[i]);
+  mem_free(e->params);
+  free_constants(e);
+  rlx_graph_free(e->graph);
+  mem_free(e->error);
+  pthread_mutex_destroy(&e->mutex);
+  mem_free(e);
+}
+
+/* --- questions */
+
+rlx_device rlx_exec_device(const rlx_exec *e) { return e ? e->device : RLX_DEVICE_DEFAULT; }
+rlx_mode rlx_exec_mode(const rlx_exec *e) { return e ? e->mode : RLX_MODE_DEFAULT; }
+const rlx_graph *rlx_exec_graph(const rlx_exec *e) { return e ? e->graph : NULL; }
+
+rlx_status exec_fail(rlx_exec *e, rlx_status status) {
+  char *copy = mem_strdup(rlx_last_error());
+  pthread_mutex_lock(&e->mutex);
+  char *old = e->error;
+  e->error = copy;
+  pthread_mutex_unlock(&e->mutex);
+  mem_free(old);
+  return status;
+}
+
+size_t rlx_exec_error(const rlx_exec *e, char *buf, size_t size) {
+  if (size) buf[0] = 0;
+  if (!e) return 0;
+  pthread_mutex_t *mutex = (pthread_mutex_t *)&e->mutex; /* the lock is no part of the value */
+  pthread_mutex_lock(mutex);
+  const char *text = e->error ? e->error : "";
+  const size_t n = strlen(text);
+  if (size) snprintf(buf, size, "%s", text);
+  pthread_mutex_unlock(mutex);
+  return n;
+}
+
+/* --- params */
+
+static rlx_status check_param(const rlx_graph *g, const char *name, const rlx_tensor *value,
+                              size_t *out_index) {
+  size_t i = 0;
+  while (i < g->params.n && strcmp(g->params.data[i].name, name) != 0) i++;
+  if (i == g->params.n)
+    return status_set(RLX_ERROR_NOT_FOUND, "there is no param '%s'; the graph has %zu", name,
+                      g->params.n);
+  const ir_type *t = &graph_value(g, g->params.data[i].value)->type;
+  bool same = t->dtype == value->dtype && t->rank == value->rank;
+  for (uint32_t k = 0; same && k < t->rank; k++)
+    same = !dim_known(t->dims[k]) || t->dims[k] == value->dims[k];
+  char wanted[160], got[160];
+  if (!same) {
+    type_text(g, t, wanted, sizeof wanted);
+    type_text(g, &(ir_type){value->dtype, value->rank, value->dims}, got, sizeof got);
+    return status_set(t->dtype == value->dtype ? RLX_ERROR_SHAPE : RLX_ERROR_DTYPE,
+                      "param '%s': wanted %s, got %s", name, wanted, got);
+  }
+  *out_index = i;
+  return RLX_OK;
+}
+
+rlx_status rlx_exec_set_param(rlx_exec *e, const char *name, rlx_tensor *value) {
+  size_t index;
+  resident *r;
+  if (!e || !name || !value)
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_exec_set_param: an argument is NULL");
+  rlx_status status = check_param(e->graph, name, value, &index);
+  if (status == RLX_OK) status = resident_create(value, &r);
+  if (status != RLX_OK) return exec_fail(e, status);
+  pthread_mutex_lock(&e->mutex);
+  resident *old = e->params[index];
+  e->params[index] = r;
+  pthread_mutex_unlock(&e->mutex);
+  resident_free(old);
+  return RLX_OK;
+}

@@ -1,0 +1,195 @@
+/* exec/runners.c: the runners of segments: onto MLX (lazily or eagerly), and by reference. */
+#include "exec/exec.h"
+#include "mlx/lock.h"
+#include "ops/lower.h"
+#include "ops/ref.h"
+
+rlx_status run_fail_at(const run *r, const ir_node *n, rlx_status status) {
+  char what[256];
+  graph_describe(r->g, n, what, sizeof what);
+  return status_at(status, "%s", what);
+}
+
+static void drop_value(run *r, uint32_t id) {
+  mx_drop(r->arrays[id]);
+  rlx_tensor_free(r->tensors[id]);
+  r->arrays[id] = NULL;
+  r->tensors[id] = NULL;
+}
+
+void run_drop_dead(run *r, const plan_step *step) {
+  for (uint32_t i = 0; i < step->n_dead; i++)
+    drop_value(r, r->v->plan.dead[step->first_dead + i].id);
+}
+
+/* --- between host and device; all with the runtime lock held */
+
+static void release_tensor(void *tensor) { rlx_tensor_free(tensor); }
+
+static mx upload(mx_ctx *m, rlx_tensor *t) {
+  if (!t->own) return mx_from_data(m, t->dtype, t->rank, t->dims, t->data);
+  rlx_tensor_retain(t);
+  return mx_from_owned(m, t->dtype, t->rank, t->dims, t->data, release_tensor, t);
+}
+
+static mx resident_array(mx_ctx *m, resident *c) {
+  if (!c->array) c->array = mx_keep(upload(m, c->tensor));
+  return c->array;
+}
+
+static mx array_of(run *r, uint32_t id) {
+  if (id == 0 || r->arrays[id]) return r->arrays[id];
+  resident *c = r->residents[id];
+  r->arrays[id] = mx_keep(c ? resident_array(r->m, c) : upload(r->m, r->tensors[id]));
+  return r->arrays[id];
+}
+
+static void release_array(void *array) { mx_drop(array); }
+
+/* A host view of an evaluated array; the view keeps the array. */
+static rlx_status view_array(run *r, uint32_t id) {
+  const ir_type *t = &r->g->values.data[id].type;
+  int64_t sizes[RLX_MAX_RANK], count;
+  size_t bytes;
+  const void *data;
+  if (!type_sizes(t, sizes) || !tensor_size(t->dtype, t->rank, sizes, &count, &bytes))
+    return status_set(RLX_ERROR_INTERNAL, "value %%%u has no concrete size", id);
+  RLX_TRY(mx_host_data(r->m, r->arrays[id], &data));
+  mx kept = mx_keep(r->arrays[id]);
+  const rlx_status status = rlx_tensor_wrap(t->dtype, t->rank, sizes, data, bytes, release_array,
+                                            kept, &r->tensors[id]);
+  if (status != RLX_OK) mx_drop(kept);
+  return status;
+}
+
+static rlx_status read_checks(run *r) {
+  rlx_status status = RLX_OK;
+  for (size_t i = 0; i < r->checks.n; i++) {
+    const void *flag = NULL;
+    if (status == RLX_OK) status = mx_host_data(r->m, r->checks.data[i].flag, &flag);
+    if (status == RLX_OK && *(const bool *)flag)
+      status = run_fail_at(r, &r->g->nodes.data[r->checks.data[i].node],
+                           status_set(RLX_ERROR_INDEX, "an index is out of range"));
+    mx_drop(r->checks.data[i].flag);
+  }
+  r->checks.n = 0;
+  return status;
+}
+
+/* Schedules arrays, lets others in while they are computed. */
+static rlx_status evaluate(run *r, mx *arrays, size_t n) {
+  mx_event *event = NULL;
+  RLX_TRY(mx_schedule(r->m, arrays, n, &event));
+  lock_leave();
+  const rlx_status status = mx_event_wait(event);
+  const rlx_status again = lock_enter();
+  return status != RLX_OK ? status : again;
+}
+
+/* With the lock held. */
+static rlx_status fetch(run *r, const rlx_val *vals, size_t n) {
+  mx *arrays = mem_new(n + r->checks.n + 1, sizeof *arrays);
+  if (!arrays) return status_memory(n * sizeof *arrays);
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++)
+    if (vals[i].id && !r->tensors[vals[i].id]) arrays[count++] = r->arrays[vals[i].id];
+  for (size_t i = 0; i < r->checks.n; i++) arrays[count++] = r->checks.data[i].flag;
+  rlx_status status = count ? evaluate(r, arrays, count) : RLX_OK;
+  mem_free(arrays);
+  if (status == RLX_OK) status = read_checks(r);
+  for (size_t i = 0; i < n && status == RLX_OK; i++)
+    if (vals[i].id && !r->tensors[vals[i].id]) status = view_array(r, vals[i].id);
+  return status;
+}
+
+rlx_status run_fetch(run *r, const rlx_val *vals, size_t n) {
+  if (!r->m) return RLX_OK; /* everything is on the host */
+  RLX_TRY(lock_enter());
+  const rlx_status status = fetch(r, vals, n);
+  lock_leave();
+  return status;
+}
+
+/* --- onto MLX */
+
+static rlx_status take_checks(run *r, const lower_call *c, uint32_t node) {
+  for (size_t i = 0; i < c->n_checks; i++) {
+    const struct run_check check = {mx_keep(c->checks[i]), node};
+    if (!vec_push(&r->checks, check)) {
+      mx_drop(check.flag);
+      return status_memory(sizeof check);
+    }
+  }
+  return RLX_OK;
+}
+
+static rlx_status lower_step(run *r, const plan_step *step, mx *in, mx *out) {
+  const ir_node *n = &r->g->nodes.data[step->node];
+  for (uint32_t i = 0; i < n->n_in; i++) in[i] = array_of(r, n->in[i].id);
+  lower_call c = {.m = r->m,
+                  .g = r->g,
+                  .node = n,
+                  .attrs = n->attrs,
+                  .in = in,
+                  .n_in = n->n_in,
+                  .out = out,
+                  .n_out = n->n_out};
+  if (mx_ctx_status(r->m) == RLX_OK) n->op->hooks->lower(&c);
+  RLX_TRY(mx_ctx_status(r->m));
+  for (uint32_t i = 0; i < n->n_out; i++) r->arrays[n->out.id + i] = mx_keep(out[i]);
+  return take_checks(r, &c, step->node);
+}
+
+static rlx_status mlx_step(run *r, const plan_step *step, mx *scratch) {
+  const ir_node *n = &r->g->nodes.data[step->node];
+  rlx_status status = lower_step(r, step, scratch, scratch + n->n_in);
+  mx_ctx_reset(r->m);
+  if (status == RLX_OK && r->e->mode == RLX_MODE_EAGER)
+    for (uint32_t i = 0; i < n->n_out && status == RLX_OK; i++)
+      status = fetch(r, &(rlx_val){n->out.id + i}, 1);
+  if (status != RLX_OK) return run_fail_at(r, n, status);
+  run_drop_dead(r, step);
+  return RLX_OK;
+}
+
+static size_t widest(const run *r, const plan_segment *s) {
+  size_t most = 0;
+  for (uint32_t i = 0; i < s->n; i++) {
+    const ir_node *n = &r->g->nodes.data[r->v->plan.steps[s->first + i].node];
+    if ((size_t)n->n_in + n->n_out > most) most = (size_t)n->n_in + n->n_out;
+  }
+  return most;
+}
+
+rlx_status run_mlx_segment(run *r, const plan_segment *s) {
+  mx *scratch = mem_new(widest(r, s), sizeof *scratch);
+  if (!scratch) return status_memory(0);
+  rlx_status status = lock_enter();
+  const bool locked = status == RLX_OK;
+  for (uint32_t i = 0; i < s->n && status == RLX_OK; i++)
+    status = mlx_step(r, &r->v->plan.steps[s->first + i], scratch);
+  if (locked) lock_leave();
+  mem_free(scratch);
+  return status;
+}
+
+/* --- by reference */
+
+static rlx_status host_step(run *r, const plan_step *step) {
+  const ir_node *n = &r->g->nodes.data[step->node];
+  RLX_TRY(run_fetch(r, n->in, n->n_in));
+  rlx_tensor **in = mem_new(n->n_in + 1u, sizeof *in);
+  if (!in) return status_memory(n->n_in * sizeof *in);
+  for (uint32_t i = 0; i < n->n_in; i++) in[i] = r->tensors[n->in[i].id];
+  const rlx_status status =
+      ref_eval(n->op, n->attrs, in, n->n_in, &r->tensors[n->out.id], n->n_out);
+  mem_free(in);
+  if (status != RLX_OK) return run_fail_at(r, n, status);
+  run_drop_dead(r, step);
+  return RLX_OK;
+}
+
+rlx_status run_host_segment(run *r, const plan_segment *s) {
+  for (uint32_t i = 0; i < s->n; i++) RLX_TRY(host_step(r, &r->v->plan.steps[s->first + i]));
+  return RLX_OK;
+}

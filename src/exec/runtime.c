@@ -1,0 +1,186 @@
+/* exec/runtime.c: the process-wide runtime as the public API shows it (rlx/runtime.h). */
+#define _GNU_SOURCE /* sched_getaffinity, dlinfo */
+#include <rlx/runtime.h>
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <dlfcn.h>
+#include <link.h>
+#include <sched.h>
+#include <sys/stat.h>
+#endif
+
+#include "base/mem.h"
+#include "base/options.h"
+#include "mlx/lock.h"
+#include "mlx/shim.h"
+
+#if defined(RLX_OPENBLAS)
+/* Calling these also keeps OpenBLAS among the direct dependencies, where MLX's own calls find it. */
+char *openblas_get_config(void);
+char *openblas_get_corename(void);
+void openblas_set_num_threads(int threads);
+#endif
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+const char *rlx_version(void) {
+  return TEXT(RLX_VERSION_MAJOR) "." TEXT(RLX_VERSION_MINOR) "." TEXT(RLX_VERSION_PATCH);
+}
+
+const char *rlx_mlx_version(void) { return mx_version(); }
+
+rlx_status rlx_runtime_lock(void) { return lock_enter(); }
+
+rlx_status rlx_runtime_unlock(void) { return lock_leave(); }
+
+#if defined(__linux__)
+/* The first number in a file, and the second; false if it does not start with a number. */
+static bool read_numbers(const char *path, long *a, long *b) {
+  FILE *f = fopen(path, "r");
+  if (f == NULL) return false;
+  const int n = fscanf(f, "%ld %ld", a, b);
+  fclose(f);
+  return n >= 1;
+}
+
+/* The processors that a container's quota is worth, rounded up; 0 without a quota. */
+static long quota(void) {
+  long share = 0, period = 0, unused = 0;
+  if (!read_numbers("/sys/fs/cgroup/cpu.max", &share, &period) &&
+      !(read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", &share, &unused) &&
+        read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period, &unused))) {
+    return 0;
+  }
+  return share > 0 && period > 0 ? (share + period - 1) / period : 0;
+}
+
+static uint32_t processors(void) {
+  cpu_set_t set;
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  const long limit = quota();
+  if (limit > 0 && limit < n) n = limit;
+  return n > 0 ? (uint32_t)n : 1;
+}
+
+/* The directories where the linker looks for what this library needs; NULL if it does not say. */
+static Dl_serinfo *search_path(void) {
+  static const char here;
+  Dl_info self;
+  if (dladdr(&here, &self) == 0) return NULL;
+  void *handle = dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+  if (handle == NULL) handle = dlopen(NULL, RTLD_LAZY); /* linked statically into the program */
+  Dl_serinfo size, *path = NULL;
+  if (handle != NULL && dlinfo(handle, RTLD_DI_SERINFOSIZE, &size) == 0) {
+    path = mem_new(1, size.dls_size);
+    if (path != NULL && (dlinfo(handle, RTLD_DI_SERINFOSIZE, path) != 0 ||
+                         dlinfo(handle, RTLD_DI_SERINFO, path) != 0)) {
+      mem_free(path);
+      path = NULL;
+    }
+  }
+  if (handle != NULL) dlclose(handle);
+  return path;
+}
+
+/* Is `file`, which was loaded, also the first of its name on our search path? If not, a program (a
+ * Python that imported its own mlx) loaded it before us. Nothing on the path: nothing to compare. */
+static bool is_ours(const char *file) {
+  const char *slash = strrchr(file, '/');
+  Dl_serinfo *path = slash == NULL ? NULL : search_path();
+  struct stat loaded, first;
+  bool ours = true;
+  for (unsigned i = 0; path != NULL && i < path->dls_cnt; i++) {
+    char name[PATH_MAX];
+    const int n = snprintf(name, sizeof name, "%s%s", path->dls_serpath[i].dls_name, slash);
+    if (n < 0 || (size_t)n >= sizeof name || stat(name, &first) != 0) continue;
+    ours = stat(file, &loaded) == 0 && loaded.st_dev == first.st_dev &&
+           loaded.st_ino == first.st_ino;
+    break;
+  }
+  mem_free(path);
+  return ours;
+}
+#else
+static uint32_t processors(void) {
+  const long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? (uint32_t)n : 1;
+}
+
+/* Elsewhere libraries are loaded by their path. */
+static bool is_ours(const char *file) {
+  (void)file;
+  return true;
+}
+#endif
+
+rlx_status rlx_runtime_query(rlx_runtime_info *out_info) {
+  RLX_TRY(lock_enter());
+  rlx_runtime_info info = {.threads = processors(),
+                           .gpu = mx_gpu_available(),
+                           .mlx_path = mx_library_path(),
+                           .blas = "",
+                           .blas_core = "",
+                           .blas_forced = getenv("OPENBLAS_CORETYPE") != NULL};
+  info.device_name = mx_device_name(info.gpu ? MX_GPU : MX_CPU);
+  info.mlx_is_ours = is_ours(info.mlx_path);
+#if defined(RLX_OPENBLAS)
+  info.blas = openblas_get_config();
+  info.blas_core = openblas_get_corename();
+#endif
+  lock_leave();
+  return options_write(out_info, &info, sizeof info);
+}
+
+static rlx_status probe(mx_ctx *m) {
+  mx sum = mx_add(m, mx_scalar(m, RLX_F32, 1.5), mx_scalar(m, RLX_F32, 2.25));
+  mx_event *event = NULL;
+  const void *data = NULL;
+  float got = 0;
+  RLX_TRY(mx_schedule(m, &sum, 1, &event));
+  RLX_TRY(mx_event_wait(event));
+  RLX_TRY(mx_host_data(m, sum, &data));
+  memcpy(&got, data, sizeof got);
+  if (got == 3.75f) return RLX_OK;
+  return status_set(RLX_ERROR_BACKEND, "1.5 + 2.25 is %g on this device", (double)got);
+}
+
+rlx_status rlx_runtime_probe(rlx_device device) {
+  if (device == RLX_DEVICE_REFERENCE) return RLX_OK;
+  mx_ctx *m = NULL;
+  RLX_TRY(lock_enter());
+  const bool gpu = device == RLX_DEVICE_DEFAULT ? mx_gpu_available() : device == RLX_DEVICE_GPU;
+  rlx_status status = mx_ctx_create(gpu ? MX_GPU : MX_CPU, &m);
+  if (status == RLX_OK) status = probe(m);
+  mx_ctx_free(m);
+  lock_leave();
+  return status;
+}
+
+rlx_status rlx_runtime_set_threads(uint32_t threads) {
+#if defined(RLX_OPENBLAS)
+  if (threads == 0) threads = processors();
+  if (threads > INT_MAX) return status_set(RLX_ERROR_ARGUMENT, "%u threads", threads);
+  RLX_TRY(lock_enter());
+  mx_settle(); /* OpenBLAS must not change its threads while they work */
+  openblas_set_num_threads((int)threads);
+  return lock_leave();
+#else
+  if (threads == 0) return RLX_OK;
+  return status_set(RLX_ERROR_UNSUPPORTED, "the platform's BLAS chooses its threads itself");
+#endif
+}
+
+rlx_status rlx_runtime_memory(rlx_memory_info *out_info) {
+  rlx_memory_info info = {0};
+  RLX_TRY(lock_enter());
+  mx_memory(&info.active_bytes, &info.cache_bytes, &info.peak_bytes);
+  lock_leave();
+  return options_write(out_info, &info, sizeof info);
+}
