@@ -201,11 +201,16 @@ uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint
   return h;
 }
 
-void attrs_map_dims(const ir_op *op, void *attrs, rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx) {
-  for (size_t i = 0; i < op->n_attrs; i++) {
+const void *attrs_map_dims(const ir_op *op, const void *attrs, arena *mem,
+                           rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx) {
+  char *copy = arena_copy(mem, attrs, op->attrs_size);
+  for (size_t i = 0; copy && i < op->n_attrs; i++) {
     if (op->attrs[i].type != IR_DIMS) continue;
-    const rlx_ints *list = attr_at(&op->attrs[i], attrs);
-    rlx_dim *data = (rlx_dim *)list->data; /* the struct's own copy, made by attrs_complete */
+    rlx_ints *list = (rlx_ints *)(void *)(copy + op->attrs[i].offset);
+    rlx_dim *data = arena_copy(mem, list->data, list->n * sizeof *data);
+    if (!data) return NULL;
     for (size_t k = 0; k < list->n; k++) data[k] = f(ctx, data[k]);
+    list->data = data;
   }
+  return copy;
 }

@@ -323,15 +323,15 @@ static rlx_dim min_max(dim_table *t, dim_kind kind, rlx_dim a, rlx_dim b) {
   return a < b ? atom_of(t, kind, a, b) : atom_of(t, kind, b, a);
 }
 
-rlx_dim dim_combine(dim_table *t, rlx_dim_op op, rlx_dim a, rlx_dim b) {
+rlx_dim dim_combine(dim_table *t, rlx_dim_op what, rlx_dim a, rlx_dim b) {
   if (a == RLX_DIM_BAD || b == RLX_DIM_BAD) return RLX_DIM_BAD;
   poly pa, pb, product;
-  switch (op) {
+  switch (what) {
     case RLX_DIM_ADD:
     case RLX_DIM_SUB:
       poly_of(t, a, &pa);
       poly_of(t, b, &pb);
-      return poly_add(&pa, &pb, op == RLX_DIM_ADD ? 1 : -1) ? poly_dim(t, &pa) : dim_fresh(t);
+      return poly_add(&pa, &pb, what == RLX_DIM_ADD ? 1 : -1) ? poly_dim(t, &pa) : dim_fresh(t);
     case RLX_DIM_MUL:
       poly_of(t, a, &pa);
       poly_of(t, b, &pb);

@@ -341,6 +341,8 @@ static rlx_status add_checked(rlx_graph *g, ir_node *n, const rlx_val *in, size_
   RLX_TRY(n->op->hooks->infer(&c));
   for (size_t i = 0; i < c.n_out; i++) RLX_TRY(check_output(&c, i));
   const rlx_dim *content = content_of(&c);
+  if (g->normal) RLX_TRY(g->normal(&c, content, n));
+  if (n->out.id) return RLX_OK;
   RLX_TRY(append(g, n, &c));
   g->values.data[n->out.id].content = content;
   return RLX_OK;

@@ -48,6 +48,11 @@ typedef struct ir_port {
   rlx_val value;
 } ir_port;
 
+/* A pass may rewrite nodes as they are added: sees a checked node with its types, and either sets
+ * n->out to the first of the values that stand for its outputs (consecutive) or leaves it nil. */
+struct ir_infer;
+typedef rlx_status (*ir_normal)(const struct ir_infer *c, const rlx_dim *content, ir_node *n);
+
 struct rlx_graph {
   arena mem;
   const char *name;
@@ -62,6 +67,7 @@ struct rlx_graph {
   rlx_status status; /* sticky */
   char *error;
   const char *label; /* name for the next nodes, see graph_label */
+  ir_normal normal;  /* NULL: nodes are added as they are */
 };
 
 /* Integer values of at most this many elements have their content followed. */
@@ -117,7 +123,8 @@ bool attrs_equal(const ir_op *op, const void *a, const rlx_graph *ga, const void
 uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint64_t seed);
 bool attr_is_default(const ir_op *op, const ir_attr *a, const void *attrs, const rlx_graph *g);
 uint64_t type_hash(const ir_type *t, const rlx_graph *g, uint64_t seed);
-/* Replaces each dim of the `dims` attributes by f of it, in place. */
-void attrs_map_dims(const ir_op *op, void *attrs, rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx);
+/* A copy in `mem` with f of each dim of the `dims` attributes; NULL: out of memory. */
+const void *attrs_map_dims(const ir_op *op, const void *attrs, arena *mem,
+                           rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx);
 
 #endif

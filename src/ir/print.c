@@ -82,6 +82,7 @@ static void print_list(printer *p, const ir_attr *a, const rlx_ints *list) {
   for (size_t i = 0; i < list->n; i++) {
     if (i) str_add(&p->out, ",");
     if (a->type == IR_REALS) print_real(&p->out, reals->data[i]);
+    else if (a->type == IR_INTS) str_addf(&p->out, "%" PRId64, list->data[i]);
     else dim_print(&p->g->dims, list->data[i], &p->out);
   }
   str_add(&p->out, "]");

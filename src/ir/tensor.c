@@ -77,7 +77,7 @@ static rlx_status header_new(rlx_dtype dtype, size_t rank, const int64_t *dims,
 rlx_status rlx_tensor_create(rlx_dtype dtype, size_t rank, const int64_t *dims,
                              rlx_tensor **out_tensor) {
   *out_tensor = NULL;
-  rlx_tensor *t;
+  rlx_tensor *t = NULL;
   RLX_TRY(header_new(dtype, rank, dims, &t));
   t->own = true;
   t->data = data_new(t->bytes);
@@ -94,7 +94,7 @@ rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, const int64_t *dims, co
                            size_t bytes, void (*release)(void *owner), void *owner,
                            rlx_tensor **out_tensor) {
   *out_tensor = NULL;
-  rlx_tensor *t;
+  rlx_tensor *t = NULL;
   RLX_TRY(header_new(dtype, rank, dims, &t));
   if (bytes != t->bytes || (bytes && !data)) {
     rlx_status status = status_set(RLX_ERROR_SHAPE, "tensor: %zu bytes%s given, the shape takes %zu",

@@ -57,17 +57,21 @@ rlx_status rlx_tensors_set(rlx_tensors *tensors, const char *name, rlx_tensor *t
   return RLX_OK;
 }
 
-size_t rlx_tensors_count(const rlx_tensors *tensors) { return tensors->entries.n; }
+size_t rlx_tensors_count(const rlx_tensors *tensors) {
+  return tensors ? tensors->entries.n : 0;
+}
 
 const char *rlx_tensors_name(const rlx_tensors *tensors, size_t index) {
-  return index < tensors->entries.n ? tensors->entries.data[index].name : NULL;
+  return index < rlx_tensors_count(tensors) ? tensors->entries.data[index].name : NULL;
 }
 
 rlx_tensor *rlx_tensors_at(const rlx_tensors *tensors, size_t index) {
-  return index < tensors->entries.n ? tensors->entries.data[index].tensor : NULL;
+  return index < rlx_tensors_count(tensors) ? tensors->entries.data[index].tensor : NULL;
 }
 
 rlx_tensor *rlx_tensors_get(const rlx_tensors *tensors, const char *name) {
   uint64_t place;
-  return map_get(&tensors->index, name, &place) ? tensors->entries.data[place].tensor : NULL;
+  return tensors && name && map_get(&tensors->index, name, &place)
+             ? tensors->entries.data[place].tensor
+             : NULL;
 }
