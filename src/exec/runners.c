@@ -1,4 +1,6 @@
 /* exec/runners.c: the runners of segments: onto MLX (lazily or eagerly), and by reference. */
+#include <string.h>
+
 #include "exec/exec.h"
 #include "mlx/lock.h"
 #include "ops/lower.h"
@@ -62,15 +64,22 @@ static rlx_status view_array(run *r, uint32_t id) {
   return status;
 }
 
+static bool any_true(mx flags, const bool *data) {
+  size_t count = 1;
+  for (size_t i = 0; i < mx_rank(flags); i++) count *= (size_t)mx_dim(flags, i);
+  return count && memchr(data, true, count);
+}
+
 static rlx_status read_checks(run *r) {
   rlx_status status = RLX_OK;
   for (size_t i = 0; i < r->checks.n; i++) {
-    const void *flag = NULL;
-    if (status == RLX_OK) status = mx_host_data(r->m, r->checks.data[i].flag, &flag);
-    if (status == RLX_OK && *(const bool *)flag)
+    const void *data = NULL;
+    mx flags = r->checks.data[i].flag;
+    if (status == RLX_OK) status = mx_host_data(r->m, flags, &data);
+    if (status == RLX_OK && any_true(flags, data))
       status = run_fail_at(r, &r->g->nodes.data[r->checks.data[i].node],
                            status_set(RLX_ERROR_INDEX, "an index is out of range"));
-    mx_drop(r->checks.data[i].flag);
+    mx_drop(flags);
   }
   r->checks.n = 0;
   return status;
@@ -134,7 +143,7 @@ static rlx_status lower_step(run *r, const plan_step *step, mx *in, mx *out) {
                   .n_in = n->n_in,
                   .out = out,
                   .n_out = n->n_out};
-  if (mx_ctx_status(r->m) == RLX_OK) n->op->hooks->lower(&c);
+  if (mx_ctx_status(r->m) == RLX_OK && !lower_empty(&c)) n->op->hooks->lower(&c);
   RLX_TRY(mx_ctx_status(r->m));
   for (uint32_t i = 0; i < n->n_out; i++) r->arrays[n->out.id + i] = mx_keep(out[i]);
   return take_checks(r, &c, step->node);

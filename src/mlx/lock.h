@@ -21,6 +21,14 @@ bool lock_try(void);
 /* Calls into the shim made without the lock; counted in debug and sanitizer builds, else 0. */
 uint64_t lock_violations(void);
 
+/* Every function of the shim that needs the lock says so with lock_check(). */
+void lock_check_(void);
+#ifdef RLX_CHECK_LOCK
+#define lock_check() lock_check_()
+#else
+#define lock_check() ((void)0)
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,9 @@
  *   Owner:   a context owns the handles made through it until mx_ctx_reset; mx_keep takes a
  *            reference that lives until mx_drop. mx_drop never blocks: without the lock at hand the
  *            handle is put on a list that the next holder drains.
- *   Threads: all calls but mx_drop need the runtime lock (lock.h).
+ *            A reference keeps the buffer of an intermediate alive: keep the results and reset the
+ *            context before they are scheduled, then MLX frees and reuses the others as it goes.
+ *   Threads: all calls but mx_drop and mx_event_wait need the runtime lock (lock.h).
  *   Errors:  sticky in the context: after the first failure calls return NULL and do nothing.
  *            Nothing throws out of here. */
 #ifndef MLX_SHIM_H
@@ -13,97 +15,113 @@
 #include <rlx/dtype.h>
 
 #ifdef __cplusplus
+#define MX_NOEXCEPT noexcept
 extern "C" {
+#else
+#define MX_NOEXCEPT
 #endif
 
 typedef struct mx_array *mx;
 typedef struct mx_ctx mx_ctx;
 typedef enum mx_device { MX_CPU, MX_GPU } mx_device;
 
-rlx_status mx_ctx_create(mx_device device, mx_ctx **out_ctx);
-void mx_ctx_free(mx_ctx *m);
+rlx_status mx_ctx_create(mx_device device, mx_ctx **out_ctx) MX_NOEXCEPT;
+void mx_ctx_free(mx_ctx *m) MX_NOEXCEPT;
 /* Releases the handles made since the last reset and clears the status. */
-void mx_ctx_reset(mx_ctx *m);
-rlx_status mx_ctx_status(const mx_ctx *m); /* the sentence is in rlx_last_error */
-mx_device mx_ctx_device(const mx_ctx *m);
+void mx_ctx_reset(mx_ctx *m) MX_NOEXCEPT;
+rlx_status mx_ctx_status(const mx_ctx *m) MX_NOEXCEPT; /* the sentence is in rlx_last_error */
+mx_device mx_ctx_device(const mx_ctx *m) MX_NOEXCEPT;
 /* Makes the context fail with the thread's sentence; returns NULL. */
-mx mx_fail(mx_ctx *m, rlx_status status);
-mx mx_keep(mx a); /* NULL stays NULL */
-void mx_drop(mx a);
+mx mx_fail(mx_ctx *m, rlx_status status) MX_NOEXCEPT;
+mx mx_keep(mx a) MX_NOEXCEPT; /* NULL stays NULL; from any thread that has a reference */
+void mx_drop(mx a) MX_NOEXCEPT;
 
 /* --- arrays and host memory */
 /* Copies `data`, row-major. */
-mx mx_from_data(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, const void *data);
-/* Borrows `data` where the device can (a CPU, and memory laid out as ir/tensor.h says), else copies.
- * release(owner) is called when MLX no longer needs the memory, at once if it was copied. */
+mx mx_from_data(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims,
+                const void *data) MX_NOEXCEPT;
+/* The same for memory laid out as ir/tensor.h says (its byte count in the size_t before it), which
+ * an MLX for CPUs borrows and never writes to. release(owner) is called exactly once, on any
+ * thread: when MLX no longer needs the memory; at once if it was copied or on failure. */
 mx mx_from_owned(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, void *data,
-                 void (*release)(void *), void *owner);
-mx mx_scalar(mx_ctx *m, rlx_dtype dtype, double value);
-size_t mx_rank(mx a);
-int64_t mx_dim(mx a, size_t axis);
-rlx_dtype mx_dtype(mx a);
+                 void (*release)(void *), void *owner) MX_NOEXCEPT;
+mx mx_scalar(mx_ctx *m, rlx_dtype dtype, double value) MX_NOEXCEPT;
+size_t mx_rank(mx a) MX_NOEXCEPT;
+int64_t mx_dim(mx a, size_t axis) MX_NOEXCEPT;
+rlx_dtype mx_dtype(mx a) MX_NOEXCEPT;
 
 /* --- evaluation: schedule under the lock, wait without it, read under it */
 typedef struct mx_event mx_event;
-/* Schedules the arrays and gives an event to wait on (NULL: nothing to wait for). Rows that are not
- * row-major are made so first; the handles then stand for the row-major arrays. */
-rlx_status mx_schedule(mx_ctx *m, mx *arrays, size_t n, mx_event **out_event);
-rlx_status mx_event_wait(mx_event *event); /* frees it; call without the lock held by this thread's
-                                              own frame, or with it: both are right */
+/* Schedules the arrays and gives an event to wait on (NULL: nothing to wait for). Arrays that are
+ * not row-major are made so; their handles then stand for the row-major ones. */
+rlx_status mx_schedule(mx_ctx *m, mx *arrays, size_t n, mx_event **out_event) MX_NOEXCEPT;
+/* Frees the event. Best called without the lock, so that others can use it meanwhile. */
+rlx_status mx_event_wait(mx_event *event) MX_NOEXCEPT;
 /* After the wait: a pointer to row-major data on the host, valid while a reference is kept. */
-rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data);
+rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data) MX_NOEXCEPT;
 
 /* --- the process */
-bool mx_gpu_available(void);
-const char *mx_version(void);
-const char *mx_device_name(mx_device device);
-void mx_memory(uint64_t *active, uint64_t *cache, uint64_t *peak);
-rlx_status mx_start(void); /* creates the streams, once; called by the first lock */
+bool mx_gpu_available(void) MX_NOEXCEPT;
+const char *mx_version(void) MX_NOEXCEPT;
+const char *mx_device_name(mx_device device) MX_NOEXCEPT;
+/* Waits until nothing that was scheduled on the CPU is left. */
+void mx_settle(void) MX_NOEXCEPT;
+void mx_memory(uint64_t *active, uint64_t *cache, uint64_t *peak) MX_NOEXCEPT;
+const char *mx_library_path(void) MX_NOEXCEPT; /* the file of the MLX in use, "" if unknown */
+/* For lock.c: makes the shared streams, once, and binds them to the calling thread as its defaults;
+ * frees the handles that were dropped without the lock. */
+rlx_status mx_start(void) MX_NOEXCEPT;
+void mx_drain(void) MX_NOEXCEPT;
 
 /* --- operations: regular ones by class, from shim_ops.def */
-#define UNARY(name, mlx_name) mx mx_##name(mx_ctx *m, mx a);
-#define BINARY(name, mlx_name) mx mx_##name(mx_ctx *m, mx a, mx b);
+#define UNARY(name, mlx_name) mx mx_##name(mx_ctx *m, mx a) MX_NOEXCEPT;
+#define BINARY(name, mlx_name) mx mx_##name(mx_ctx *m, mx a, mx b) MX_NOEXCEPT;
 #define REDUCE(name, mlx_name) \
-  mx mx_##name(mx_ctx *m, mx a, const int *axes, size_t n_axes, bool keep);
-#define SCAN(name, mlx_name) mx mx_##name(mx_ctx *m, mx a, int axis, bool reverse, bool inclusive);
+  mx mx_##name(mx_ctx *m, mx a, const int *axes, size_t n_axes, bool keep) MX_NOEXCEPT;
+#define SCAN(name, mlx_name) \
+  mx mx_##name(mx_ctx *m, mx a, int axis, bool reverse, bool inclusive) MX_NOEXCEPT;
 #include "mlx/shim_ops.def"
 
 /* --- and by hand. Axes are non-negative. */
-mx mx_cast(mx_ctx *m, mx a, rlx_dtype dtype);
-mx mx_where(mx_ctx *m, mx cond, mx a, mx b);
-mx mx_reshape(mx_ctx *m, mx a, size_t rank, const int64_t *dims);
-mx mx_broadcast_to(mx_ctx *m, mx a, size_t rank, const int64_t *dims);
-mx mx_transpose(mx_ctx *m, mx a, const int *perm, size_t n);
-mx mx_slice(mx_ctx *m, mx a, const int *starts, const int *stops, const int *steps, size_t rank);
-mx mx_slice_update(mx_ctx *m, mx a, mx update, const int *starts, const int *stops, const int *steps,
-                   size_t rank);
-mx mx_slice_update_at(mx_ctx *m, mx a, mx update, mx start, int axis); /* start: [1] index */
-mx mx_concat(mx_ctx *m, const mx *arrays, size_t n, int axis);
-mx mx_pad(mx_ctx *m, mx a, const int *before, const int *after, size_t rank, mx value);
-mx mx_tile(mx_ctx *m, mx a, const int *reps, size_t rank);
-mx mx_contiguous(mx_ctx *m, mx a);
-mx mx_arange(mx_ctx *m, double start, double step, int64_t count, rlx_dtype dtype);
-mx mx_softmax(mx_ctx *m, mx a, int axis);
-mx mx_logsumexp(mx_ctx *m, mx a, int axis, bool keep);
-mx mx_argmax(mx_ctx *m, mx a, int axis, bool keep);
-mx mx_argmin(mx_ctx *m, mx a, int axis, bool keep);
-mx mx_sort(mx_ctx *m, mx a, int axis);
-mx mx_argsort(mx_ctx *m, mx a, int axis);
-mx mx_take(mx_ctx *m, mx a, mx indices, int axis);
-mx mx_take_along_axis(mx_ctx *m, mx a, mx indices, int axis);
+/* A list as the ints that MLX takes, owned by the context until its reset. */
+const int *mx_ints(mx_ctx *m, const int64_t *v, size_t n) MX_NOEXCEPT;
+mx mx_cast(mx_ctx *m, mx a, rlx_dtype dtype) MX_NOEXCEPT;
+mx mx_where(mx_ctx *m, mx cond, mx a, mx b) MX_NOEXCEPT;
+mx mx_reshape(mx_ctx *m, mx a, size_t rank, const int64_t *dims) MX_NOEXCEPT;
+mx mx_broadcast_to(mx_ctx *m, mx a, size_t rank, const int64_t *dims) MX_NOEXCEPT;
+mx mx_transpose(mx_ctx *m, mx a, const int *perm, size_t n) MX_NOEXCEPT;
+mx mx_slice(mx_ctx *m, mx a, const int *starts, const int *stops, const int *steps,
+            size_t rank) MX_NOEXCEPT;
+mx mx_slice_update(mx_ctx *m, mx a, mx update, const int *starts, const int *stops,
+                   const int *steps, size_t rank) MX_NOEXCEPT;
+/* start: [1] index */
+mx mx_slice_update_at(mx_ctx *m, mx a, mx update, mx start, int axis) MX_NOEXCEPT;
+mx mx_concat(mx_ctx *m, const mx *arrays, size_t n, int axis) MX_NOEXCEPT;
+mx mx_pad(mx_ctx *m, mx a, const int *before, const int *after, size_t rank, mx value) MX_NOEXCEPT;
+mx mx_tile(mx_ctx *m, mx a, const int *reps, size_t rank) MX_NOEXCEPT;
+mx mx_contiguous(mx_ctx *m, mx a) MX_NOEXCEPT;
+mx mx_arange(mx_ctx *m, double start, double step, int64_t count, rlx_dtype dtype) MX_NOEXCEPT;
+mx mx_softmax(mx_ctx *m, mx a, int axis) MX_NOEXCEPT;
+mx mx_logsumexp(mx_ctx *m, mx a, int axis, bool keep) MX_NOEXCEPT;
+mx mx_argmax(mx_ctx *m, mx a, int axis, bool keep) MX_NOEXCEPT;
+mx mx_argmin(mx_ctx *m, mx a, int axis, bool keep) MX_NOEXCEPT;
+mx mx_sort(mx_ctx *m, mx a, int axis) MX_NOEXCEPT;
+mx mx_argsort(mx_ctx *m, mx a, int axis) MX_NOEXCEPT;
+mx mx_take(mx_ctx *m, mx a, mx indices, int axis) MX_NOEXCEPT;
+mx mx_take_along_axis(mx_ctx *m, mx a, mx indices, int axis) MX_NOEXCEPT;
 /* reduction: 0 set, 1 add, 2 mul, 3 max, 4 min */
 mx mx_scatter(mx_ctx *m, mx a, const mx *indices, size_t n_indices, mx updates, const int *axes,
-              int reduction);
+              int reduction) MX_NOEXCEPT;
 /* a[.., slices at index arrays over `axes` ..], slice sizes per axis of a (MLX's gather) */
 mx mx_gather(mx_ctx *m, mx a, const mx *indices, size_t n_indices, const int *axes,
-             const int *slice_sizes, size_t rank);
-mx mx_matmul(mx_ctx *m, mx a, mx b);
-mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices);
+             const int *slice_sizes, size_t rank) MX_NOEXCEPT;
+mx mx_matmul(mx_ctx *m, mx a, mx b) MX_NOEXCEPT;
+mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices) MX_NOEXCEPT;
 /* channels last: x [N,..,C], w [O,..,C/groups]; n spatial axes; lists of n */
 mx mx_conv(mx_ctx *m, mx x, mx w, const int *strides, const int *pads_before, const int *pads_after,
-           const int *kernel_dilation, const int *input_dilation, size_t n, int groups);
+           const int *kernel_dilation, const int *input_dilation, size_t n, int groups) MX_NOEXCEPT;
 mx mx_as_strided(mx_ctx *m, mx a, const int *dims, const int64_t *strides, size_t rank,
-                 int64_t offset);
+                 int64_t offset) MX_NOEXCEPT;
 
 #ifdef __cplusplus
 }
