@@ -21,8 +21,8 @@ typedef struct rlx_op_info {
 
 typedef struct rlx_attr_info {
   const char *name;
-  const char *type;      /* as in ops.h: "i64", "flag", "ints", "word", ... */
-  const char *words;     /* of a word: "nearest|linear|cubic", the first is the default; else NULL */
+  const char *type;  /* as in ops.h: "i64", "flag", "ints", "word", ... */
+  const char *words; /* of a word: "nearest|linear|cubic", the first is the default; else NULL */
   char default_text[32]; /* as the text form writes it; "" when it must be given */
 } rlx_attr_info;
 
@@ -31,8 +31,13 @@ RLX_API bool rlx_op_at(size_t index, rlx_op_info *out_info);
 RLX_API bool rlx_op_attr_at(size_t op_index, size_t attr_index, rlx_attr_info *out_info);
 RLX_API bool rlx_op_find(const char *name, rlx_op_info *out_info);
 
-/* All ONNX operators that rlx_model_load reads, each with the first opset it reads it from. */
-RLX_API bool rlx_onnx_at(size_t index, const char **out_name, int64_t *out_since);
+/* All ONNX operators that rlx_model_load reads, each with the first opset of a mapping (some have
+ * several, for older and newer opsets). False past the end. */
+typedef struct rlx_onnx_info {
+  char name[40];
+  int64_t since;
+} rlx_onnx_info;
+RLX_API bool rlx_onnx_at(size_t index, rlx_onnx_info *out_info);
 
 #ifdef __cplusplus
 }

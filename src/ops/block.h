@@ -16,7 +16,7 @@
 #include "ops/lower.h"
 #include "ops/ref.h"
 
-#define LEAF(name, attrs, doc) extern const ir_hooks hooks_##name;
+#define LEAF(name, trait, attrs, doc) extern const ir_hooks hooks_##name;
 #define OP0(name, in, out, traits, doc) extern const ir_hooks hooks_##name;
 #define OP(name, in, out, traits, attrs, doc) extern const ir_hooks hooks_##name;
 #include <rlx/ops.def>
@@ -24,6 +24,9 @@
 #define RLX_BLOCK(name)                                                      \
   _Static_assert(sizeof(&hooks_##name) > 0, "the operation has a row");      \
   const ir_hooks hooks_##name
+
+/* Why an operation has no gradient until autodiff exists. */
+#define NO_GRAD_YET "its driver comes first"
 
 /* Test cases cost nothing in a library built without them. */
 #if RLX_SELFTEST

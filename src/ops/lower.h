@@ -19,8 +19,8 @@ typedef struct lower_call {
   size_t n_in;
   mx *out;
   size_t n_out;
-  /* Bool arrays; the runner evaluates them with the outputs, and a true element anywhere fails the
-   * run with RLX_ERROR_INDEX naming the node. */
+  /* Single bools; the runner evaluates them with the outputs, and a true one fails the run with
+   * RLX_ERROR_INDEX naming the node. */
   mx checks[4];
   size_t n_checks;
 } lower_call;
@@ -28,9 +28,19 @@ typedef struct lower_call {
 /* Types and sizes of the node's operands and outputs (concrete). */
 const ir_type *lower_in_type(const lower_call *c, size_t i);
 const ir_type *lower_out_type(const lower_call *c, size_t i);
+/* Zeros of the type of output 0. */
+mx lower_zeros(lower_call *c);
+/* A single output without elements: true, and it is made. Runners ask before they lower, so that
+ * lowerings need not know what MLX makes of empty arrays. */
+bool lower_empty(lower_call *c);
 /* Indices made safe for MLX: negatives wrapped, and, on a CPU, out-of-range ones reported through a
  * check (unless they are constants, which were checked before); all clamped into [0, n). */
 mx lower_indices(lower_call *c, size_t operand, int64_t n);
+/* The same for index tuples along the operand's last axis: column i is made safe for n[i]. */
+mx lower_tuples(lower_call *c, size_t operand, const int64_t *n);
+/* From each axis `counts` elements, `steps` (not 0) apart, the first at `starts`: all in range. */
+mx lower_cut(lower_call *c, mx a, size_t rank, const int64_t *starts, const int64_t *counts,
+             const int64_t *steps);
 /* int64 list to the int that MLX takes; the context fails where it does not fit. */
 const int *lower_ints(lower_call *c, const int64_t *v, size_t n);
 

@@ -45,15 +45,22 @@ typedef struct onnx_node {
 bool onnx_known(const char *domain, const char *op, int64_t opset);
 /* Builds the node; RLX_ERROR_UNSUPPORTED with a reason where an attribute or type is not covered. */
 rlx_status onnx_import(onnx_node *n);
-/* "Softmax" -> rows of the coverage table: walks all known operators, name and first opset. */
-bool onnx_at(size_t index, const char **out_name, int64_t *out_since);
+/* The rows of the coverage table: all mappings, name and first opset. False past the end. */
+bool onnx_at(size_t index, char *out_name, size_t size, int64_t *out_since);
 
-/* For importers. */
+/* --- for importers. A builder that fails leaves its mark on the graph, so that values need no checks
+ * between; onnx_import reads the graph's status at the end. */
 const onnx_attr *onnx_find(const onnx_node *n, const char *name);
 int64_t onnx_int(const onnx_node *n, const char *name, int64_t missing);
 double onnx_float(const onnx_node *n, const char *name, double missing);
 const char *onnx_string(const onnx_node *n, const char *name, const char *missing);
 rlx_ints onnx_ints(const onnx_node *n, const char *name); /* empty if missing */
+static inline rlx_val onnx_in(const onnx_node *n, size_t i) {
+  return i < n->n_in ? n->in[i] : RLX_NIL;
+}
+/* Our dtype for a TensorProto.DataType; RLX_ERROR_UNSUPPORTED naming it if there is none. */
+rlx_status onnx_dtype(int64_t code, rlx_dtype *out_dtype);
+
 /* Adds an operation some of whose list attributes come from values (Reshape's shape, Slice's starts).
  * Where the value's content is known it simply becomes the attribute; where not, the attribute stays
  * bound to the value and is filled in when shapes are concrete (only `dims` attributes can). */
@@ -63,9 +70,36 @@ typedef struct onnx_bind {
 } onnx_bind;
 rlx_val onnx_add(onnx_node *n, const char *op, const rlx_val *in, size_t n_in, const void *attrs,
                  const onnx_bind *binds, size_t n_binds);
-/* The numbers of an input that must be known now (axes, k): RLX_ERROR_UNSUPPORTED naming it if not.
+/* The integers of a value as far as they are known: numbers and dim handles. False if they are not.
  * The list lives in the graph. */
+bool onnx_content(const onnx_node *n, rlx_val v, rlx_ints *out_list);
+/* The numbers of an input that must be known now (axes, k): RLX_ERROR_UNSUPPORTED naming it if not. */
 rlx_status onnx_known_ints(onnx_node *n, size_t input, rlx_ints *out_list);
-static inline rlx_val onnx_in(const onnx_node *n, size_t i) { return i < n->n_in ? n->in[i] : RLX_NIL; }
+/* The same for one number of any dtype (Pad's value). */
+rlx_status onnx_known_real(onnx_node *n, size_t input, double *out_value);
+/* A list that used to be an attribute and became an input (`since` that opset). `given`: is it
+ * there? */
+rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since, rlx_ints *out_list,
+                     bool *out_given);
+
+/* Values. */
+static inline rlx_dtype onnx_dtype_of(const onnx_node *n, rlx_val v) {
+  return rlx_val_dtype(n->g, v);
+}
+static inline size_t onnx_rank(const onnx_node *n, rlx_val v) { return rlx_val_rank(n->g, v); }
+/* The sizes of a value, in the graph. */
+rlx_ints onnx_dims(const onnx_node *n, rlx_val v);
+rlx_val onnx_cast(const onnx_node *n, rlx_val v, rlx_dtype to); /* v itself if it is that already */
+rlx_val onnx_scalar(const onnx_node *n, rlx_val like, double value); /* in the dtype of `like` */
+rlx_val onnx_reshape(const onnx_node *n, rlx_val v, const rlx_dim *dims, size_t rank);
+rlx_val onnx_transpose(const onnx_node *n, rlx_val v, const int64_t *perm, size_t rank);
+/* A vector (or scalar) so that it broadcasts along axis `axis` of a value of that rank. */
+rlx_val onnx_along(const onnx_node *n, rlx_val v, size_t axis, size_t rank);
+rlx_val onnx_vector(const onnx_node *n, const int64_t *items, size_t count); /* i64 constant */
+/* The axis made non-negative; RLX_ERROR_SHAPE if it is out of range. */
+rlx_status onnx_axis(int64_t axis, size_t rank, int64_t *out_axis);
+
+#define ONNX(name, since, function) rlx_status import_##function(onnx_node *n);
+#include "ops/onnx.def"
 
 #endif

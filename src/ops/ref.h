@@ -1,21 +1,31 @@
-/* ops/ref.h: references: naive C on contiguous host tensors. */
+/* ops/ref.h: references: naive C on contiguous host tensors.
+ *
+ * A reference is slow and obviously right: element accessors of ir/tensor.h, sums in double, one
+ * rounding. Operations of the trait MOVE copy whole elements as bytes. */
 #ifndef OPS_REF_H
 #define OPS_REF_H
 
 #include "ir/op.h"
 #include "ir/tensor.h"
 
-/* Outputs are allocated (zeroed) with the inferred types before the call. Absent operands are NULL.
- * Sizes are concrete. A reference is slow and obviously right: element accessors of ir/tensor.h,
- * sums in double, one rounding. Operations of the trait MOVE copy whole elements as bytes. */
-typedef struct ref_call {
-  const ir_op *op;
-  const void *attrs;
-  rlx_tensor *const *in;
-  size_t n_in;
-  rlx_tensor **out;
-  size_t n_out;
-} ref_call;
+/* One element, in the arithmetic of its kind. */
+typedef struct ref_scalar {
+  rlx_dtype_kind kind;
+  union {
+    double real;         /* FLOAT */
+    int64_t sint;        /* INT */
+    uint64_t uint;       /* UINT and BOOL */
+    double complex cplx; /* COMPLEX */
+  } v;
+} ref_scalar;
+ref_scalar ref_get(const rlx_tensor *t, int64_t i);
+void ref_put(rlx_tensor *t, int64_t i, ref_scalar s);
+ref_scalar ref_number(rlx_dtype dtype, double v); /* v, which the dtype's kind can hold */
+
+/* The least value of a plain dtype, and for integers the first one above its range (both are exact
+ * doubles); infinities for floats. */
+double ref_lowest(rlx_dtype dtype);
+double ref_above(rlx_dtype dtype);
 
 /* Row-major walk: strides (in elements) of a shape; the index of coordinates; advancing them. */
 void ref_strides(size_t rank, const int64_t *dims, int64_t *out_strides);

@@ -96,14 +96,14 @@
 #define LEAF(op, trait, attrs, doc) WITH_ATTRS(op, 0, 1, TRAIT_##trait, attrs, doc)
 #define OP(op, in, out, trait, attrs, doc) WITH_ATTRS(op, in, out, TRAIT_##trait, attrs, doc)
 #define OP0(op, in, out, trait, doc) NO_ATTRS(op, in, out, TRAIT_##trait, doc)
-#define U(op, class, real, integer, complex_, gradient, doc) NO_ATTRS(op, 1, 1, IR_ELEMENTWISE, doc)
-#define UX0(op, class, real, integer, expand, doc) NO_ATTRS(op, 1, 1, IR_ELEMENTWISE, doc)
-#define UX(op, class, attrs, real, integer, expand, doc) \
+#define U(op, class, real, integer, complex_, gradient, onnx, doc) NO_ATTRS(op, 1, 1, IR_ELEMENTWISE, doc)
+#define UX0(op, class, real, integer, expand, onnx, doc) NO_ATTRS(op, 1, 1, IR_ELEMENTWISE, doc)
+#define UX(op, class, attrs, real, integer, expand, onnx, doc) \
   WITH_ATTRS(op, 1, 1, IR_ELEMENTWISE, attrs, doc)
-#define P(op, class, real, integer, complex_, doc) NO_ATTRS(op, 1, 1, IR_ELEMENTWISE, doc)
-#define B(op, trait, class, real, integer, complex_, da, db, doc) \
+#define P(op, class, real, integer, complex_, onnx, doc) NO_ATTRS(op, 1, 1, IR_ELEMENTWISE, doc)
+#define B(op, trait, class, real, integer, complex_, da, db, onnx, doc) \
   NO_ATTRS(op, 2, 1, IR_ELEMENTWISE | TRAIT_##trait, doc)
-#define C(op, trait, class, real, integer, complex_, doc) \
+#define C(op, trait, class, real, integer, complex_, onnx, doc) \
   NO_ATTRS(op, 2, 1, IR_ELEMENTWISE | TRAIT_##trait, doc)
 #include <rlx/ops.def>
 

@@ -1,0 +1,137 @@
+/* ops/infer.c: shape rules that several operations share.
+ *
+ * Laws: a rule that succeeds has checked all that it used; a failure names the operand or the axis,
+ * what was wanted and what was got (the builder puts the operation and its operands before it). */
+#include "ops/infer.h"
+
+#include <string.h>
+
+rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out_dims) {
+  if (rank > RLX_MAX_RANK)
+    return infer_fail(c, RLX_ERROR_LIMIT, "a result of %zu axes, the limit is %d", rank,
+                      RLX_MAX_RANK);
+  if (!(*out_dims = infer_dims(c, rank))) return status_memory(rank * sizeof(rlx_dim));
+  c->out[0] = (ir_type){dtype, (uint32_t)rank, *out_dims};
+  return RLX_OK;
+}
+
+rlx_status infer_same(ir_infer *c) {
+  c->out[0] = c->in[0];
+  c->n_out = 1;
+  return RLX_OK;
+}
+
+/* The size that `a` and `b` broadcast to, or RLX_DIM_BAD. A known size other than 1 wins over an
+ * unknown one, which can only be the same or 1. */
+static rlx_dim broadcast_dim(dim_table *t, rlx_dim a, rlx_dim b) {
+  if (a == b || b == 1) return a;
+  if (a == 1) return b;
+  if (dim_known(a) && dim_known(b)) return RLX_DIM_BAD;
+  if (dim_known(a)) return a;
+  if (dim_known(b)) return b;
+  return dim_combine(t, RLX_DIM_MAX, a, b);
+}
+
+rlx_status infer_broadcast_dims(ir_infer *c, const ir_type *a, const ir_type *b, ir_type *out) {
+  uint32_t rank = a->rank > b->rank ? a->rank : b->rank;
+  rlx_dim *dims = infer_dims(c, rank);
+  if (!dims) return status_memory(rank * sizeof *dims);
+  for (uint32_t i = 0; i < rank; i++) { /* from the last axis */
+    rlx_dim m = i < a->rank ? a->dims[a->rank - 1 - i] : 1;
+    rlx_dim n = i < b->rank ? b->dims[b->rank - 1 - i] : 1;
+    rlx_dim d = broadcast_dim(&c->g->dims, m, n);
+    if (d == RLX_DIM_BAD) {
+      char ta[160], tb[160];
+      type_text(c->g, a, ta, sizeof ta);
+      type_text(c->g, b, tb, sizeof tb);
+      return infer_fail(c, RLX_ERROR_SHAPE, "%s and %s do not broadcast (axis -%u)", ta, tb,
+                        (unsigned)i + 1);
+    }
+    dims[rank - 1 - i] = d;
+  }
+  out->dtype = a->dtype;
+  out->rank = rank;
+  out->dims = dims;
+  return RLX_OK;
+}
+
+rlx_status infer_broadcast(ir_infer *c) {
+  ir_type out = c->in[0];
+  for (size_t i = 1; i < c->n_in; i++) {
+    RLX_TRY(infer_same_dtype(c, 0, i));
+    RLX_TRY(infer_broadcast_dims(c, &out, &c->in[i], &out));
+  }
+  c->out[0] = out;
+  c->n_out = 1;
+  return RLX_OK;
+}
+
+rlx_status infer_axis_of(ir_infer *c, int64_t *axis, size_t rank) {
+  int64_t n = (int64_t)rank;
+  if (*axis < -n || *axis >= n)
+    return infer_fail(c, RLX_ERROR_SHAPE, "axis %lld is not in [-%zu, %zu)", (long long)*axis, rank,
+                      rank);
+  if (*axis < 0) *axis += n;
+  return RLX_OK;
+}
+
+rlx_status infer_along(ir_infer *c, int64_t *axis, unsigned kinds) {
+  RLX_TRY(infer_kinds(c, 0, kinds));
+  RLX_TRY(infer_axis_of(c, axis, c->in[0].rank));
+  return infer_same(c);
+}
+
+rlx_status infer_axes_of(ir_infer *c, rlx_ints axes, size_t rank, bool *seen) {
+  for (size_t i = 0; i < rank; i++) seen[i] = axes.n == 0;
+  for (size_t i = 0; i < axes.n; i++) {
+    int64_t axis = axes.data[i];
+    RLX_TRY(infer_axis_of(c, &axis, rank));
+    if (seen[axis])
+      return infer_fail(c, RLX_ERROR_ARGUMENT, "axis %lld is named twice", (long long)axis);
+    seen[axis] = true;
+  }
+  return RLX_OK;
+}
+
+rlx_status infer_kinds(ir_infer *c, size_t operand, unsigned kinds) {
+  static const char *const names[] = {"bool", "unsigned integer", "integer",
+                                      "float", "complex", "block"};
+  rlx_dtype dtype = c->in[operand].dtype;
+  if (dtype != RLX_DTYPE_COUNT && (kinds >> dtype_kind(dtype) & 1u)) return RLX_OK;
+  char wanted[96] = "";
+  for (unsigned k = 0; k < sizeof names / sizeof names[0]; k++) {
+    if (!(kinds >> k & 1u)) continue;
+    if (wanted[0]) strcat(wanted, " or ");
+    strcat(wanted, names[k]);
+  }
+  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu must be %s", operand, wanted);
+}
+
+rlx_status infer_same_dtype(ir_infer *c, size_t first, size_t second) {
+  if (c->in[first].dtype == c->in[second].dtype) return RLX_OK;
+  return infer_fail(c, RLX_ERROR_DTYPE, "operands %zu and %zu must have the same dtype", first,
+                    second);
+}
+
+rlx_status infer_index_dtype(ir_infer *c, size_t operand) {
+  rlx_dtype dtype = c->in[operand].dtype;
+  if (dtype == RLX_I32 || dtype == RLX_I64) return RLX_OK;
+  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu holds indices: must be i32 or i64", operand);
+}
+
+rlx_status infer_rank(ir_infer *c, size_t operand, size_t min, size_t max) {
+  size_t rank = c->in[operand].rank;
+  if (rank >= min && rank <= max) return RLX_OK;
+  return infer_fail(c, RLX_ERROR_SHAPE, "operand %zu has %zu axes, wanted %zu to %zu", operand,
+                    rank, min, max);
+}
+
+int64_t infer_count(const ir_type *t) {
+  int64_t count = 1;
+  for (uint32_t i = 0; i < t->rank; i++) count *= t->dims[i];
+  return count;
+}
+
+bool infer_holds(const ir_type *t, rlx_dim v) {
+  return v != RLX_DIM_BAD && (t->dtype != RLX_I32 || !dim_known(v) || v == (int32_t)v);
+}

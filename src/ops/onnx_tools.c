@@ -1,0 +1,139 @@
+/* ops/onnx_tools.c: what importers share: known contents, attributes bound to values, small values. */
+#include "ops/onnx.h"
+
+/* --- contents */
+
+/* The integers of a constant, as numbers that cannot be taken for handles: all uses clamp. */
+static bool content_of_tensor(const onnx_node *n, const rlx_tensor *t, rlx_ints *out_list) {
+  rlx_dtype_kind kind = dtype_kind(t->dtype);
+  if (kind != RLX_KIND_INT && kind != RLX_KIND_UINT) return false;
+  int64_t *list = arena_new(&n->g->mem, (size_t)t->count + 1, sizeof *list);
+  if (!list) return false;
+  for (int64_t i = 0; i < t->count; i++) {
+    int64_t v = tensor_int(t, i);
+    list[i] = dim_known(v) ? v : RLX_DIM_HANDLES;
+  }
+  *out_list = (rlx_ints){list, (size_t)t->count};
+  return true;
+}
+
+bool onnx_content(const onnx_node *n, rlx_val v, rlx_ints *out_list) {
+  *out_list = (rlx_ints){NULL, 0};
+  if (!v.id) return false;
+  const ir_value *value = graph_value(n->g, v);
+  const rlx_tensor *t = graph_constant(n->g, v);
+  if (t) return content_of_tensor(n, t, out_list);
+  int64_t sizes[RLX_MAX_RANK], count;
+  size_t bytes;
+  if (!value->content || !type_sizes(&value->type, sizes) ||
+      !tensor_size(value->type.dtype, value->type.rank, sizes, &count, &bytes))
+    return false;
+  *out_list = (rlx_ints){value->content, (size_t)count};
+  return true;
+}
+
+rlx_status onnx_known_ints(onnx_node *n, size_t input, rlx_ints *out_list) {
+  bool known = onnx_content(n, onnx_in(n, input), out_list);
+  for (size_t i = 0; i < out_list->n; i++) known = known && dim_known(out_list->data[i]);
+  if (known) return RLX_OK;
+  return status_set(RLX_ERROR_UNSUPPORTED, "input %zu must be known before the run", input);
+}
+
+rlx_status onnx_known_real(onnx_node *n, size_t input, double *out_value) {
+  const rlx_tensor *t = graph_constant(n->g, onnx_in(n, input));
+  if (!t || t->count != 1)
+    return status_set(RLX_ERROR_UNSUPPORTED, "input %zu must be a constant of one element", input);
+  *out_value = tensor_real(t, 0);
+  return RLX_OK;
+}
+
+rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since, rlx_ints *out_list,
+                     bool *out_given) {
+  if (n->opset < since) {
+    *out_list = onnx_ints(n, attr);
+    *out_given = onnx_find(n, attr) != NULL;
+    return RLX_OK;
+  }
+  *out_list = (rlx_ints){NULL, 0};
+  *out_given = onnx_in(n, input).id != 0;
+  return *out_given ? onnx_known_ints(n, input, out_list) : RLX_OK;
+}
+
+rlx_status onnx_axis(int64_t axis, size_t rank, int64_t *out_axis) {
+  int64_t r = (int64_t)rank;
+  if (axis < -r || axis >= r)
+    return status_set(RLX_ERROR_SHAPE, "axis %lld is not in [-%zu, %zu)", (long long)axis, rank,
+                      rank);
+  *out_axis = axis < 0 ? axis + r : axis;
+  return RLX_OK;
+}
+
+/* --- building */
+
+rlx_val onnx_add(onnx_node *n, const char *op, const rlx_val *in, size_t n_in, const void *attrs,
+                 const onnx_bind *binds, size_t n_binds) {
+  const ir_op *o = op_find(op);
+  ir_dynamic dynamic[4];
+  size_t count = 0;
+  for (size_t b = 0; o && b < n_binds; b++)
+    for (uint32_t i = 0; i < o->n_attrs; i++)
+      if (binds[b].value.id && strcmp(o->attrs[i].name, binds[b].attr) == 0 && count < 4)
+        dynamic[count++] = (ir_dynamic){i, binds[b].value};
+  if (!o) {
+    graph_fail(n->g, status_set(RLX_ERROR_INTERNAL, "no operation '%s'", op));
+    return RLX_NIL;
+  }
+  return graph_add(n->g, o, in, n_in, attrs, dynamic, count);
+}
+
+rlx_ints onnx_dims(const onnx_node *n, rlx_val v) {
+  if (!v.id) return (rlx_ints){NULL, 0};
+  const ir_type *t = &graph_value(n->g, v)->type;
+  return (rlx_ints){t->dims, t->rank};
+}
+
+rlx_val onnx_cast(const onnx_node *n, rlx_val v, rlx_dtype to) {
+  if (!v.id || onnx_dtype_of(n, v) == to) return v;
+  rlx_cast_attrs a = rlx_cast_init();
+  a.to = to;
+  return rlx_cast(n->g, v, &a);
+}
+
+rlx_val onnx_scalar(const onnx_node *n, rlx_val like, double value) {
+  return rlx_scalar(n->g, onnx_dtype_of(n, like), value);
+}
+
+rlx_val onnx_reshape(const onnx_node *n, rlx_val v, const rlx_dim *dims, size_t rank) {
+  rlx_reshape_attrs a = rlx_reshape_init();
+  a.dims = (rlx_ints){dims, rank};
+  return rlx_reshape(n->g, v, &a);
+}
+
+rlx_val onnx_transpose(const onnx_node *n, rlx_val v, const int64_t *perm, size_t rank) {
+  rlx_transpose_attrs a = rlx_transpose_init();
+  a.perm = (rlx_ints){perm, rank};
+  return rlx_transpose(n->g, v, &a);
+}
+
+rlx_val onnx_along(const onnx_node *n, rlx_val v, size_t axis, size_t rank) {
+  int64_t axes[RLX_MAX_RANK];
+  rlx_unsqueeze_attrs a = rlx_unsqueeze_init();
+  a.axes.data = axes;
+  if (!v.id || onnx_rank(n, v) != 1) return v;
+  for (size_t i = axis + 1; i < rank; i++) axes[a.axes.n++] = (int64_t)(i - axis);
+  return a.axes.n ? rlx_unsqueeze(n->g, v, &a) : v;
+}
+
+rlx_val onnx_vector(const onnx_node *n, const int64_t *items, size_t count) {
+  rlx_tensor *t;
+  int64_t dims[1] = {(int64_t)count};
+  rlx_status status = rlx_tensor_create(RLX_I64, 1, dims, &t);
+  if (status != RLX_OK) {
+    graph_fail(n->g, status);
+    return RLX_NIL;
+  }
+  for (int64_t i = 0; i < dims[0]; i++) tensor_set_int(t, i, items[i]);
+  rlx_val v = rlx_constant(n->g, t);
+  rlx_tensor_free(t);
+  return v;
+}
