@@ -1,0 +1,43 @@
+# Thin over CMake's presets; what is missing is installed, fetched and built first. See `make help`.
+.DEFAULT_GOAL := build
+.PHONY: help setup build demo check debug asan tsan stress bench clean
+
+RLX_MLX ?=
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+# $(call build_in,PRESET) and $(call test_in,FOLDER)
+build_in = cmake --preset $(1) -DRLX_MLX=$(RLX_MLX) && cmake --build --preset $(1) -j $(JOBS)
+test_in = ctest --test-dir $(1) -j $(JOBS) --output-on-failure
+models = scripts/fetch.py model magika orientation ocr-detection
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  RLX_MLX=cpu|cuda|metal takes that MLX wheel; RLX_CACHE says where fetched files lie."
+
+setup:
+	@scripts/setup.sh
+
+fetch:
+	@$(models) >/dev/null && scripts/fetch.py oracle >/dev/null
+
+build: setup ## the library, the command build/rlx, examples and tests
+	@$(call build_in,release)
+
+demo: build ## a real model names the types of a few files
+	@model=$$(scripts/fetch.py model magika) && build/examples/filetypes "$${model%/models/*}" \
+	  README.md Makefile CMakeLists.txt CMakePresets.json LICENSE .clang-format \
+	  examples/filetypes.c src/mlx/shim_eval.cpp scripts/fetch.py scripts/setup.sh \
+	  build/librlx.so "$$model"
+
+check: build fetch ## the whole test suite
+	@$(call test_in,build)
+
+debug asan tsan: setup fetch ## the suite with lock checks, with sanitizers; in build/<name>
+	@$(call build_in,$@)
+	@$(call test_in,build/$@)
+
+stress: build ## 60 s of the thread test; without the lock it must fail
+	build/tests/stress_test 60
+	! build/tests/stress_nolock 60
+
+clean: ## removes build/; fetched files stay in the cache
+	rm -rf build

@@ -1,0 +1,155 @@
+/* load/onnx_check.c: the preflight: all nodes that cannot be imported, in one message. */
+#include <string.h>
+
+#include "base/str.h"
+#include "load/onnx_model.h"
+#include "ops/onnx.h"
+
+#define MAX_LINES 50
+
+typedef struct check {
+  onnx_model *m;
+  uint64_t seen, unmapped;
+  str lines;
+  arena mem;
+  map dtypes; /* value name -> TensorProto.DataType, filled when first asked for */
+  bool dtypes_read;
+} check;
+
+/* --- element types of the main graph's values, as far as the file says */
+
+static rlx_status note_dtype(check *c, pb_span name, int64_t dtype) {
+  const char *key;
+  RLX_TRY(pb_text(name, &c->mem, &key));
+  return map_put(&c->dtypes, key, (uint64_t)dtype) ? RLX_OK : status_memory(name.n);
+}
+
+static rlx_status note_infos(check *c, const pb_spans *infos) {
+  for (size_t i = 0; i < infos->n; i++) {
+    proto_value_info info = {0};
+    proto_type type = {0};
+    proto_tensor_type tensor = {0};
+    RLX_TRY(pb_decode(&proto_value_info_table, infos->data[i], &c->mem, &info));
+    RLX_TRY(pb_decode(&proto_type_table, info.type, &c->mem, &type));
+    RLX_TRY(pb_decode(&proto_tensor_type_table, type.tensor, &c->mem, &tensor));
+    RLX_TRY(note_dtype(c, info.name, tensor.dtype));
+  }
+  return RLX_OK;
+}
+
+static rlx_status read_dtypes(check *c) {
+  if (c->dtypes_read) return RLX_OK;
+  c->dtypes_read = true;
+  const proto_graph *g = &c->m->graph;
+  RLX_TRY(note_infos(c, &g->value_infos));
+  RLX_TRY(note_infos(c, &g->outputs));
+  RLX_TRY(note_infos(c, &g->inputs));
+  for (size_t i = 0; i < g->initializers.n; i++) {
+    proto_tensor t = {0};
+    RLX_TRY(pb_decode(&proto_tensor_table, g->initializers.data[i], &c->mem, &t));
+    RLX_TRY(note_dtype(c, t.name, t.dtype));
+  }
+  return RLX_OK;
+}
+
+/* --- the list */
+
+/* `why` is added in brackets; `in_main` tells whether names are those of the main graph. */
+static rlx_status list_node(check *c, const onnx_head *head, const proto_node *p, bool in_main,
+                            const char *why, arena *mem) {
+  if (++c->unmapped > MAX_LINES) return RLX_OK;
+  str_addf(&c->lines, "\n  %.80s '%.120s' (%.80s, opset %lld", head->op, head->label,
+           head->domain[0] ? head->domain : "ai.onnx", (long long)head->opset);
+  if (in_main && p->inputs.n) {
+    const char *input;
+    uint64_t dtype;
+    RLX_TRY(read_dtypes(c));
+    RLX_TRY(pb_text(p->inputs.data[0], mem, &input));
+    if (map_get(&c->dtypes, input, &dtype) && dtype) {
+      str_addf(&c->lines, ", %s", tensor_pb_dtype_text((int64_t)dtype));
+    }
+  }
+  str_addf(&c->lines, "%s)", why);
+  return RLX_OK;
+}
+
+static rlx_status check_nodes(check *c, const pb_spans *nodes, const onnx_opsets *opsets,
+                              size_t depth, bool in_main);
+
+static rlx_status check_subgraph(check *c, pb_span graph, const onnx_opsets *opsets, size_t depth,
+                                 arena *mem) {
+  proto_graph p = {0};
+  RLX_TRY(pb_decode(&proto_graph_table, graph, mem, &p));
+  return check_nodes(c, &p.nodes, opsets, depth + 1, false);
+}
+
+static rlx_status check_attrs(check *c, const proto_node *p, const onnx_opsets *opsets,
+                              size_t depth, arena *mem, bool *out_subgraphs) {
+  for (size_t i = 0; i < p->attrs.n; i++) {
+    proto_attr attr = {0};
+    RLX_TRY(pb_decode(&proto_attr_table, p->attrs.data[i], mem, &attr));
+    *out_subgraphs = *out_subgraphs || attr.graph.data || attr.graphs.n;
+    if (attr.graph.data) RLX_TRY(check_subgraph(c, attr.graph, opsets, depth, mem));
+    for (size_t j = 0; j < attr.graphs.n; j++) {
+      RLX_TRY(check_subgraph(c, attr.graphs.data[j], opsets, depth, mem));
+    }
+  }
+  return RLX_OK;
+}
+
+static rlx_status check_node(check *c, pb_span in, const onnx_opsets *opsets, size_t depth,
+                             bool in_main, arena *mem) {
+  proto_node p = {0};
+  onnx_head head;
+  bool subgraphs = false;
+  RLX_TRY(pb_decode(&proto_node_table, in, mem, &p));
+  RLX_TRY(onnx_read_head(c->m, opsets, &p, mem, &head));
+  if (!head.function && !onnx_known(head.domain, head.op, head.opset)) {
+    RLX_TRY(list_node(c, &head, &p, in_main, "", mem));
+    return check_attrs(c, &p, opsets, depth, mem, &subgraphs);
+  }
+  RLX_TRY(check_attrs(c, &p, opsets, depth, mem, &subgraphs));
+  if (subgraphs) return list_node(c, &head, &p, in_main, ", has sub-graphs", mem);
+  if (!head.function || head.function->checked) return RLX_OK;
+  head.function->checked = true;
+  return check_nodes(c, &head.function->p.nodes, &head.function->opsets, depth + 1, false);
+}
+
+static rlx_status check_nodes(check *c, const pb_spans *nodes, const onnx_opsets *opsets,
+                              size_t depth, bool in_main) {
+  if (depth > c->m->limits.max_depth) {
+    return status_set(RLX_ERROR_LIMIT, "sub-graphs or functions are nested deeper than %u",
+                      c->m->limits.max_depth);
+  }
+  c->seen += nodes->n;
+  if (c->seen > c->m->limits.max_nodes) {
+    return status_set(RLX_ERROR_LIMIT, "more than %llu nodes",
+                      (unsigned long long)c->m->limits.max_nodes);
+  }
+  rlx_status status = RLX_OK;
+  for (size_t i = 0; i < nodes->n && status == RLX_OK; i++) {
+    arena mem = {0};
+    status = check_node(c, nodes->data[i], opsets, depth, in_main, &mem);
+    arena_free(&mem);
+  }
+  return status;
+}
+
+rlx_status onnx_preflight(onnx_model *m) {
+  check c = {.m = m};
+  rlx_status status = check_nodes(&c, &m->graph.nodes, &m->opsets, 1, true);
+  if (status == RLX_OK && c.unmapped) {
+    if (c.unmapped > MAX_LINES) {
+      str_addf(&c.lines, "\n  and %llu more", (unsigned long long)(c.unmapped - MAX_LINES));
+    }
+    status = c.lines.failed
+                 ? status_memory(c.lines.cap)
+                 : status_set(RLX_ERROR_UNSUPPORTED, "%llu of %llu nodes have no mapping:%s",
+                              (unsigned long long)c.unmapped, (unsigned long long)c.seen,
+                              c.lines.data);
+  }
+  str_free(&c.lines);
+  map_free(&c.dtypes);
+  arena_free(&c.mem);
+  return status;
+}

@@ -1,0 +1,33 @@
+/* load/onnx_names.h: the names of ONNX values and sizes, while a graph is built. */
+#ifndef LOAD_ONNX_NAMES_H
+#define LOAD_ONNX_NAMES_H
+
+#include "ir/graph.h"
+#include "load/onnx_proto.h"
+
+/* The values of one graph or function body by name. Zero-initialise before use. */
+typedef struct onnx_scope {
+  arena mem;
+  map values; /* name -> value id */
+} onnx_scope;
+/* Errors: RLX_ERROR_FORMAT if the name is taken or empty. */
+rlx_status scope_bind(onnx_scope *s, pb_span name, rlx_val value);
+/* Also binds an output that the importer of its node does not compute: using it is an error. */
+rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value);
+bool scope_has(const onnx_scope *s, const char *name);
+/* The value of that name; an empty name is RLX_NIL, absent.
+ * Errors: RLX_ERROR_FORMAT for a name that is not bound (yet). */
+rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value);
+void scope_free(onnx_scope *s);
+
+/* Symbolic sizes: each dim_param of a model as a name that graphs allow, different ones different. */
+typedef struct dim_names {
+  arena mem;
+  map params; /* dim_param -> rlx_dim */
+  map taken;  /* names given */
+  uint32_t serial;
+} dim_names;
+rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *out_dim);
+void dim_names_free(dim_names *d);
+
+#endif

