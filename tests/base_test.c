@@ -239,12 +239,14 @@ static void test_tensor(void **state) {
 
   int released = 0;
   const uint8_t raw[9] = {0, 1, 2, 3, 4, 5, 6, 7, 8}; /* unaligned on purpose */
-  assert_int_equal(rlx_tensor_wrap(RLX_U32, 1, (int64_t[]){2}, raw + 1, 7, count_release, &released,
-                                   &wrapped), RLX_ERROR_SHAPE);
+  assert_int_equal(
+      rlx_tensor_wrap(RLX_U32, 1, (int64_t[]){2}, raw + 1, 7, count_release, &released, &wrapped),
+      RLX_ERROR_SHAPE);
   assert_int_equal(rlx_tensor_wrap(RLX_U32, 1, (int64_t[]){2}, NULL, 8, NULL, NULL, &wrapped),
                    RLX_ERROR_SHAPE);
-  assert_int_equal(rlx_tensor_wrap(RLX_U32, 1, (int64_t[]){2}, raw + 1, 8, count_release, &released,
-                                   &wrapped), RLX_OK);
+  assert_int_equal(
+      rlx_tensor_wrap(RLX_U32, 1, (int64_t[]){2}, raw + 1, 8, count_release, &released, &wrapped),
+      RLX_OK);
   assert_int_equal(tensor_int(wrapped, 1), 0x08070605);
   assert_null(rlx_tensor_mutable(wrapped));
   assert_int_equal(rlx_tensor_random(wrapped, 1), RLX_ERROR_ARGUMENT);
@@ -265,7 +267,7 @@ static void test_elements(void **state) {
     assert_int_equal(rlx_tensor_random(t, 3), RLX_OK);
     double v = tensor_real(t, 0);
     assert_true(kind == RLX_KIND_FLOAT || kind == RLX_KIND_COMPLEX ? v >= -1 && v < 1
-                                                                    : v == 0 || v == 1);
+                                                                   : v == 0 || v == 1);
     rlx_tensor_free(t);
     assert_int_equal(rlx_dtype_find(dtype_name((rlx_dtype)d)), d);
   }
@@ -295,7 +297,8 @@ static rlx_difference difference(rlx_tensor *got, rlx_tensor *want) {
 }
 #define DIFFERENCE(dtype, n, got, want) \
   difference(tensor_of(dtype, n, (double[])got), tensor_of(dtype, n, (double[])want))
-#define ROW(...) {__VA_ARGS__}
+#define ROW(...) \
+  { __VA_ARGS__ }
 
 static void test_compare(void **state) {
   (void)state;
@@ -313,7 +316,8 @@ static void test_compare(void **state) {
   assert_true(d.error == 1 && d.where == 1);
   assert_true(DIFFERENCE(RLX_C64, 1, ROW(3), ROW(4)).error == 0.25);
   assert_true(DIFFERENCE(RLX_F32, 0, ROW(0), ROW(0)).where == -1);
-  rlx_tensor *a = tensor_of(RLX_F32, 2, (double[]){0, 0}), *b = tensor_of(RLX_F64, 2, (double[]){0, 0});
+  rlx_tensor *a = tensor_of(RLX_F32, 2, (double[]){0, 0}),
+             *b = tensor_of(RLX_F64, 2, (double[]){0, 0});
   rlx_tensor *c = tensor_of(RLX_F32, 1, (double[]){0});
   assert_int_equal(rlx_tensor_compare(a, b, &d), RLX_ERROR_DTYPE);
   assert_int_equal(rlx_tensor_compare(a, c, &d), RLX_ERROR_SHAPE);
@@ -348,10 +352,12 @@ static void test_tensors(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_status),  cmocka_unit_test(test_memory),  cmocka_unit_test(test_map),
-      cmocka_unit_test(test_str),     cmocka_unit_test(test_half),    cmocka_unit_test(test_io),
-      cmocka_unit_test(test_sizes),   cmocka_unit_test(test_tensor),  cmocka_unit_test(test_elements),
-      cmocka_unit_test(test_compare), cmocka_unit_test(test_tensors),
+      cmocka_unit_test(test_status),   cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_map),      cmocka_unit_test(test_str),
+      cmocka_unit_test(test_half),     cmocka_unit_test(test_io),
+      cmocka_unit_test(test_sizes),    cmocka_unit_test(test_tensor),
+      cmocka_unit_test(test_elements), cmocka_unit_test(test_compare),
+      cmocka_unit_test(test_tensors),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,9 @@ static void dims_are_canonical(void **unused) {
   assert_dim(g, "min(a, a+3)", "a");
   assert_dim(g, "ceildiv(a, 1)", "a");
   assert_dim(g, "max(b, b)", "b");
+  assert_dim(g, "max(a, min(a, 7))", "a");
+  assert_dim(g, "max(a, max(b, a))", "max(b,a)");
+  assert_dim(g, "floordiv(floordiv(a+1, 2)+1, 2)", "floordiv(a+3,4)");
   rlx_graph_free(g);
 }
 

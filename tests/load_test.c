@@ -299,7 +299,7 @@ static void test_preflight(void **state) {
   expect_graph_failure(&g, RLX_ERROR_UNSUPPORTED,
                        "2 of 4 nodes have no mapping:\n"
                        "  NoSuchOp 'first' (ai.onnx, opset 17, f32)\n"
-                       "  NorThis 'b' (ai.onnx, opset 17)");
+                       "  NorThis 'b' (ai.onnx, opset 17, dtype unknown)");
   g = small_graph();
   for (int i = 0; i < 60; i++) put_node(&g, "NoSuchOp", "many", "x", "a");
   expect_graph_failure(&g, RLX_ERROR_UNSUPPORTED, "\n  and 10 more");
@@ -456,6 +456,7 @@ static str nested_functions(int n, bool twice) {
     if (!leaf) put_text(&b, 7, "own");
     put_message(&f, 7, &a);
     put_message(&f, 7, twice ? &b : &relu);
+    put_opset(&f, 9, "", 17);
     put_text(&f, 10, "own");
     put_message(&s, 25, &f);
     str_free(&b);

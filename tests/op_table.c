@@ -84,7 +84,7 @@ static const value_range ranges[] = {
 };
 /* Shapes of one or two operands, the first with every range, the others with one. */
 static const char *const shapes[][2] = {
-    {"[3,4]", "[3,4]"}, {"[2,1,3]", "[4,1]"}, {"[]", "[3]"}, {"[]", "[]"}, {"[0,3]", "[1,3]"}};
+    {"[3,4]", "[3,4]"}, {"[2,1,3]", "[4,1]"}, {"[3]", "[]"}, {"[]", "[]"}, {"[0,3]", "[1,3]"}};
 static const char *const extremes = "[7]{nan,inf,-inf,0,-0,60,-60}";
 
 /* Attributes away from their defaults, which are often neutral. */

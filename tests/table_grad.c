@@ -112,8 +112,9 @@ static void check_operand(const table_case *c, size_t which, rlx_exec *value, rl
     /* Outside the domain, or at a kink. */
     if (!isfinite(want) || fabs(above - below) > 1e-3 * scale) continue;
     if (!(fabs(got - want) <= 1e-5 * scale)) {
-      table_fail(c, "gradient", "of operand %zu at %lld (x = %.9g): got %.9g, differences give %.9g",
-                 which, (long long)i, v, got, want);
+      table_fail(c, "gradient",
+                 "of operand %zu at %lld (x = %.9g): got %.9g, differences give %.9g", which,
+                 (long long)i, v, got, want);
       return;
     }
   }
@@ -143,7 +144,8 @@ static rlx_graph *gradient_graph(const table_case *c, const ir_node *node, const
   return g;
 }
 
-static void check_gradients(const table_case *c, const rlx_graph *value_graph, rlx_tensor **values) {
+static void check_gradients(const table_case *c, const rlx_graph *value_graph,
+                            rlx_tensor **values) {
   const ir_node *node = case_node(value_graph);
   const ir_type *y = &graph_value(value_graph, node->out)->type;
   int64_t dims[RLX_MAX_RANK];

@@ -14,7 +14,7 @@ extern "C" {
 
 typedef struct rlx_load_options {
   uint32_t struct_size;
-  uint32_t max_depth;      /* nesting of messages and sub-graphs, default 64 */
+  uint32_t max_depth;      /* nesting of messages and sub-graphs, default 64, at most 1000 */
   uint64_t max_file_bytes; /* default 64 GiB */
   uint64_t max_nodes;      /* default 1,000,000 */
 } rlx_load_options;

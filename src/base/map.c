@@ -69,9 +69,7 @@ static bool get(const map *m, const char *text, uint64_t key, uint64_t *out_valu
   return s->used;
 }
 
-bool map_put(map *m, const char *key, uint64_t value) {
-  return put(m, key, hash_text(key), value);
-}
+bool map_put(map *m, const char *key, uint64_t value) { return put(m, key, hash_text(key), value); }
 
 bool map_get(const map *m, const char *key, uint64_t *out_value) {
   return get(m, key, hash_text(key), out_value);

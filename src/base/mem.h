@@ -21,7 +21,8 @@ bool size_add(int64_t a, int64_t b, int64_t *out);
 typedef struct arena {
   struct arena_block *blocks;
 } arena;
-void *arena_new(arena *a, size_t count, size_t size); /* zeroed, aligned for any type; NULL: memory */
+/* Zeroed, aligned for any type; NULL when out of memory. */
+void *arena_new(arena *a, size_t count, size_t size);
 void *arena_copy(arena *a, const void *data, size_t bytes);
 char *arena_strdup(arena *a, const char *s);
 void arena_free(arena *a);
@@ -33,9 +34,9 @@ void arena_free(arena *a);
     size_t n, cap; \
   }
 /* False when out of memory; the array is then unchanged. */
-#define vec_push(v, item)                                                            \
-  (vec_reserve_((void **)&(v)->data, &(v)->cap, (v)->n + 1, sizeof *(v)->data)       \
-       ? ((v)->data[(v)->n++] = (item), true)                                        \
+#define vec_push(v, item)                                                      \
+  (vec_reserve_((void **)&(v)->data, &(v)->cap, (v)->n + 1, sizeof *(v)->data) \
+       ? ((v)->data[(v)->n++] = (item), true)                                  \
        : false)
 #define vec_free(v) (mem_free((v)->data), (v)->data = NULL, (v)->n = (v)->cap = 0)
 bool vec_reserve_(void **data, size_t *cap, size_t want, size_t size);

@@ -13,16 +13,16 @@ rlx_status status_at(rlx_status status, const char *format, ...) BASE_PRINTF(2, 
 /* The one sentence for a failed allocation. */
 rlx_status status_memory(size_t bytes);
 
-#define RLX_TRY(expr)                        \
-  do {                                       \
-    rlx_status try_ = (expr);                \
-    if (try_ != RLX_OK) return try_;         \
+#define RLX_TRY(expr)                \
+  do {                               \
+    rlx_status try_ = (expr);        \
+    if (try_ != RLX_OK) return try_; \
   } while (0)
 /* The same in a function whose label `fail` frees everything and whose variable is `status`. */
-#define RLX_TRY_OR_FAIL(expr)                \
-  do {                                       \
-    status = (expr);                         \
-    if (status != RLX_OK) goto fail;         \
+#define RLX_TRY_OR_FAIL(expr)        \
+  do {                               \
+    status = (expr);                 \
+    if (status != RLX_OK) goto fail; \
   } while (0)
 
 #endif

@@ -304,10 +304,27 @@ static rlx_dim floordiv(dim_table *t, rlx_dim da, rlx_dim db) {
     if (even) term.coef /= d;
     if (!poly_add_term(even ? &q : &rest, &term)) return dim_fresh(t);
   }
-  const rlx_dim r = poly_dim(t, &rest);
+  rlx_dim r = poly_dim(t, &rest);
   if (dim_known(r)) return poly_dim(t, &q);
-  const rlx_dim atom = atom_of(t, DIM_FLOOR, r, d);
-  return atom == RLX_DIM_BAD ? atom : dim_combine(t, RLX_DIM_ADD, poly_dim(t, &q), atom);
+  /* floor((floor(x / y) + k) / d) = floor((x + k y) / (d y)) for positive numbers y and d */
+  const dim_expr *inner = rest.n == 1 && rest.terms[0].coef == 1 && rest.terms[0].n == 1
+                              ? t->exprs.data[rest.terms[0].atoms[0]]
+                              : NULL;
+  int64_t k, dy;
+  if (inner && inner->kind == DIM_FLOOR && dim_known(inner->b) && inner->b > 0 && d > 0 &&
+      size_mul(rest.constant, inner->b, &k) && size_mul(d, inner->b, &dy))
+    r = floordiv(t, dim_combine(t, RLX_DIM_ADD, inner->a, k), dy);
+  else
+    r = atom_of(t, DIM_FLOOR, r, d);
+  return dim_combine(t, RLX_DIM_ADD, poly_dim(t, &q), r);
+}
+
+/* max(a, max(a, x)) = max(a, x) and max(a, min(a, x)) = a; the same for min. */
+static bool absorb(const dim_table *t, dim_kind kind, rlx_dim a, rlx_dim b, rlx_dim *out) {
+  const dim_expr *e = dim_known(b) ? NULL : expr_of(t, b);
+  if (!e || (e->kind != DIM_MIN && e->kind != DIM_MAX) || (e->a != a && e->b != a)) return false;
+  *out = e->kind == kind ? b : a;
+  return true;
 }
 
 static rlx_dim min_max(dim_table *t, dim_kind kind, rlx_dim a, rlx_dim b) {
@@ -320,6 +337,8 @@ static rlx_dim min_max(dim_table *t, dim_kind kind, rlx_dim a, rlx_dim b) {
   difference = pb;
   if (poly_add(&difference, &pa, -1) && poly_not_negative(t, &difference))
     return kind == DIM_MAX ? b : a;
+  rlx_dim absorbed;
+  if (absorb(t, kind, a, b, &absorbed) || absorb(t, kind, b, a, &absorbed)) return absorbed;
   return a < b ? atom_of(t, kind, a, b) : atom_of(t, kind, b, a);
 }
 

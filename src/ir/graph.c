@@ -176,6 +176,17 @@ static rlx_status content_of_move(ir_infer *c, const rlx_dim *const *in, rlx_dim
   return status;
 }
 
+/* References read attributes as numbers. */
+static bool attrs_known(const ir_infer *c) {
+  for (size_t i = 0; i < c->op->n_attrs; i++) {
+    if (c->op->attrs[i].type != IR_DIMS) continue;
+    const rlx_ints *list = attr_at(&c->op->attrs[i], c->attrs);
+    for (size_t k = 0; k < list->n; k++)
+      if (!dim_known(list->data[k])) return false;
+  }
+  return true;
+}
+
 /* Elements of a value whose content can be followed, else -1. */
 static int64_t content_count(const ir_type *t) {
   int64_t sizes[RLX_MAX_RANK], count = 1;
@@ -200,7 +211,7 @@ static const rlx_dim *content_of(ir_infer *c) {
   rlx_status status = RLX_ERROR_UNSUPPORTED;
   if (c->op->traits & IR_CONSTANT) status = content_of_constant(c, out);
   else if (hooks->content) status = hooks->content(c, in, out);
-  else if (all && (c->op->traits & IR_MOVE) && hooks->ref)
+  else if (all && (c->op->traits & IR_MOVE) && hooks->ref && attrs_known(c))
     status = content_of_move(c, in, out, (size_t)count);
   return status == RLX_OK ? out : NULL;
 }
@@ -270,6 +281,10 @@ static rlx_status check_inputs(const rlx_graph *g, const ir_op *op, const rlx_va
       return status_set(RLX_ERROR_ARGUMENT, "operand %zu is not a value of this graph", i);
     if (!in[i].id && i < op->min_in)
       return status_set(RLX_ERROR_ARGUMENT, "operand %zu is missing (RLX_NIL)", i);
+    const rlx_dtype dtype = graph_value(g, in[i])->type.dtype;
+    if (in[i].id && dtype_kind(dtype) == RLX_KIND_BLOCK)
+      return status_set(RLX_ERROR_DTYPE, "operand %zu is %s: no operation takes blocks yet", i,
+                        dtype_name(dtype));
   }
   return RLX_OK;
 }

@@ -59,8 +59,10 @@ static rlx_status header_new(rlx_dtype dtype, size_t rank, const int64_t *dims,
   int64_t count;
   size_t bytes;
   if (!tensor_size(dtype, rank, dims, &count, &bytes)) {
-    return status_set(RLX_ERROR_SHAPE, "tensor: a dim is negative, not whole blocks of %s, or the "
-                      "size overflows", info->name);
+    return status_set(RLX_ERROR_SHAPE,
+                      "tensor: a dim is negative, not whole blocks of %s, or the "
+                      "size overflows",
+                      info->name);
   }
   rlx_tensor *t = mem_new(1, sizeof *t);
   if (!t) return status_memory(sizeof *t);
@@ -97,8 +99,9 @@ rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, const int64_t *dims, co
   rlx_tensor *t = NULL;
   RLX_TRY(header_new(dtype, rank, dims, &t));
   if (bytes != t->bytes || (bytes && !data)) {
-    rlx_status status = status_set(RLX_ERROR_SHAPE, "tensor: %zu bytes%s given, the shape takes %zu",
-                                   bytes, data ? "" : " at NULL", t->bytes);
+    rlx_status status =
+        status_set(RLX_ERROR_SHAPE, "tensor: %zu bytes%s given, the shape takes %zu", bytes,
+                   data ? "" : " at NULL", t->bytes);
     mem_free(t);
     return status;
   }
@@ -113,7 +116,8 @@ rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, const int64_t *dims, co
 
 static void release_base(void *base) { rlx_tensor_free(base); }
 
-rlx_status tensor_view(rlx_tensor *base, size_t rank, const int64_t *dims, rlx_tensor **out_tensor) {
+rlx_status tensor_view(rlx_tensor *base, size_t rank, const int64_t *dims,
+                       rlx_tensor **out_tensor) {
   RLX_TRY(rlx_tensor_wrap(base->dtype, rank, dims, base->data, base->bytes, release_base, base,
                           out_tensor));
   (*out_tensor)->read_only = base->read_only;
@@ -190,11 +194,11 @@ static void set_16(rlx_tensor *t, int64_t i, uint16_t v) {
 
 double tensor_real(const rlx_tensor *t, int64_t i) {
   switch (t->dtype) {
-#define X(NAME, T)                                \
-  case RLX_##NAME: {                              \
-    T v;                                          \
+#define X(NAME, T)                                 \
+  case RLX_##NAME: {                               \
+    T v;                                           \
     memcpy(&v, element(t, i, sizeof v), sizeof v); \
-    return (double)v;                             \
+    return (double)v;                              \
   }
     INTEGERS(X)
     REALS(X)
@@ -208,11 +212,11 @@ double tensor_real(const rlx_tensor *t, int64_t i) {
 
 int64_t tensor_int(const rlx_tensor *t, int64_t i) {
   switch (t->dtype) {
-#define X(NAME, T)                                \
-  case RLX_##NAME: {                              \
-    T v;                                          \
+#define X(NAME, T)                                 \
+  case RLX_##NAME: {                               \
+    T v;                                           \
     memcpy(&v, element(t, i, sizeof v), sizeof v); \
-    return (int64_t)v;                            \
+    return (int64_t)v;                             \
   }
     INTEGERS(X)
 #undef X
@@ -241,11 +245,11 @@ int64_t rlx_tensor_int(const rlx_tensor *tensor, int64_t index) {
 
 void tensor_set_real(rlx_tensor *t, int64_t i, double v) {
   switch (t->dtype) {
-#define X(NAME, T)                                \
-  case RLX_##NAME: {                              \
-    T r = (T)v;                                   \
+#define X(NAME, T)                                 \
+  case RLX_##NAME: {                               \
+    T r = (T)v;                                    \
     memcpy(element(t, i, sizeof r), &r, sizeof r); \
-    return;                                       \
+    return;                                        \
   }
     REALS(X)
 #undef X
@@ -261,11 +265,11 @@ void tensor_set_real(rlx_tensor *t, int64_t i, double v) {
 void tensor_set_int(rlx_tensor *t, int64_t i, int64_t v) {
   if (t->dtype == RLX_BOOL) v = v != 0;
   switch (t->dtype) {
-#define X(NAME, T)                                \
-  case RLX_##NAME: {                              \
-    T r = (T)v;                                   \
+#define X(NAME, T)                                 \
+  case RLX_##NAME: {                               \
+    T r = (T)v;                                    \
     memcpy(element(t, i, sizeof r), &r, sizeof r); \
-    return;                                       \
+    return;                                        \
   }
     INTEGERS(X)
     REALS(X)

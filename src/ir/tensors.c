@@ -57,9 +57,7 @@ rlx_status rlx_tensors_set(rlx_tensors *tensors, const char *name, rlx_tensor *t
   return RLX_OK;
 }
 
-size_t rlx_tensors_count(const rlx_tensors *tensors) {
-  return tensors ? tensors->entries.n : 0;
-}
+size_t rlx_tensors_count(const rlx_tensors *tensors) { return tensors ? tensors->entries.n : 0; }
 
 const char *rlx_tensors_name(const rlx_tensors *tensors, size_t index) {
   return index < rlx_tensors_count(tensors) ? tensors->entries.data[index].name : NULL;

@@ -48,10 +48,7 @@ static rlx_status add_input(builder *b, body *in, const proto_value_info *info, 
   if (!type.tensor.data) return status_set(RLX_ERROR_UNSUPPORTED, "not a tensor");
   RLX_TRY(pb_decode(&proto_tensor_type_table, type.tensor, mem, &tensor));
   rlx_dtype dtype = tensor_pb_dtype(tensor.dtype);
-  if (dtype == RLX_DTYPE_COUNT) {
-    return status_set(RLX_ERROR_UNSUPPORTED, "element type %s (%lld)",
-                      tensor_pb_dtype_text(tensor.dtype), (long long)tensor.dtype);
-  }
+  if (dtype == RLX_DTYPE_COUNT) return tensor_pb_unsupported(tensor.dtype);
   if (!tensor.shape.data) return status_set(RLX_ERROR_UNSUPPORTED, "the rank is not given");
   RLX_TRY(pb_decode(&proto_shape_table, tensor.shape, mem, &shape));
   if (shape.dims.n > RLX_MAX_RANK) {
@@ -59,7 +56,7 @@ static rlx_status add_input(builder *b, body *in, const proto_value_info *info, 
                       RLX_MAX_RANK);
   }
   for (size_t i = 0; i < shape.dims.n; i++) {
-    RLX_TRY(dim_names_get(&b->dims, b->g, shape.dims.data[i], &dims[i]));
+    RLX_TRY(dim_names_get(&b->dims, b->g, shape.dims.data[i], dims, i));
   }
   rlx_val v = rlx_input(b->g, name, dtype, shape.dims.n, dims);
   RLX_TRY(rlx_graph_status(b->g));

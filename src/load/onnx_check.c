@@ -54,22 +54,24 @@ static rlx_status read_dtypes(check *c) {
 
 /* --- the list */
 
+/* Element type of a node's first input, where the file says it. */
+static rlx_status first_dtype(check *c, const proto_node *p, arena *mem, const char **out_text) {
+  const char *input;
+  uint64_t dtype;
+  RLX_TRY(read_dtypes(c));
+  RLX_TRY(pb_text(p->inputs.n ? p->inputs.data[0] : (pb_span){NULL, 0}, mem, &input));
+  if (map_get(&c->dtypes, input, &dtype) && dtype) *out_text = tensor_pb_dtype_text((int64_t)dtype);
+  return RLX_OK;
+}
+
 /* `why` is added in brackets; `in_main` tells whether names are those of the main graph. */
 static rlx_status list_node(check *c, const onnx_head *head, const proto_node *p, bool in_main,
                             const char *why, arena *mem) {
+  const char *dtype = "dtype unknown";
   if (++c->unmapped > MAX_LINES) return RLX_OK;
-  str_addf(&c->lines, "\n  %.80s '%.120s' (%.80s, opset %lld", head->op, head->label,
-           head->domain[0] ? head->domain : "ai.onnx", (long long)head->opset);
-  if (in_main && p->inputs.n) {
-    const char *input;
-    uint64_t dtype;
-    RLX_TRY(read_dtypes(c));
-    RLX_TRY(pb_text(p->inputs.data[0], mem, &input));
-    if (map_get(&c->dtypes, input, &dtype) && dtype) {
-      str_addf(&c->lines, ", %s", tensor_pb_dtype_text((int64_t)dtype));
-    }
-  }
-  str_addf(&c->lines, "%s)", why);
+  if (in_main) RLX_TRY(first_dtype(c, p, mem, &dtype));
+  str_addf(&c->lines, "\n  %.80s '%.120s' (%.80s, opset %lld, %s%s)", head->op, head->label,
+           head->domain[0] ? head->domain : "ai.onnx", (long long)head->opset, dtype, why);
   return RLX_OK;
 }
 

@@ -10,20 +10,18 @@
 
 rlx_status scope_bind(onnx_scope *s, pb_span name, rlx_val value) {
   const char *key;
+  uint64_t taken;
   RLX_TRY(pb_text(name, &s->mem, &key));
   if (!key[0]) return status_set(RLX_ERROR_FORMAT, "a value without a name");
-  if (scope_has(s, key)) return status_set(RLX_ERROR_FORMAT, "the name '%s' is taken", key);
+  if (map_get(&s->values, key, &taken)) {
+    return status_set(RLX_ERROR_FORMAT, "the name '%s' is taken", key);
+  }
   return map_put(&s->values, key, value.id) ? RLX_OK : status_memory(name.n);
 }
 
 rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value) {
   if (!value.id) value.id = NOT_COMPUTED;
   return scope_bind(s, name, value);
-}
-
-bool scope_has(const onnx_scope *s, const char *name) {
-  uint64_t id;
-  return map_get(&s->values, name, &id);
 }
 
 rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value) {
@@ -75,16 +73,8 @@ static const char *new_name(dim_names *d, const char *param) {
   return kept && map_put(&d->taken, kept, 1) ? kept : NULL;
 }
 
-rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *out_dim) {
-  proto_dim p = PROTO_DIM_INIT;
-  const char *param;
+static rlx_status dim_of_param(dim_names *d, rlx_graph *g, const char *param, rlx_dim *out_dim) {
   uint64_t known;
-  RLX_TRY(pb_decode(&proto_dim_table, dim, &d->mem, &p));
-  RLX_TRY(pb_text(p.param, &d->mem, &param));
-  if (param[0] == 0) {
-    *out_dim = p.value >= 0 ? p.value : dim_fresh(&g->dims);
-    return *out_dim == RLX_DIM_BAD ? status_memory(0) : RLX_OK;
-  }
   if (map_get(&d->params, param, &known)) {
     *out_dim = (rlx_dim)known;
     return RLX_OK;
@@ -94,6 +84,34 @@ rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *out_d
   *out_dim = rlx_dim_named(g, name);
   RLX_TRY(rlx_graph_status(g));
   return map_put(&d->params, param, (uint64_t)*out_dim) ? RLX_OK : status_memory(NAME_MAX_KEPT);
+}
+
+static bool stands_among(const rlx_dim *dims, size_t n, rlx_dim d) {
+  for (size_t i = 0; i < n; i++) {
+    if (dims[i] == d) return true;
+  }
+  return false;
+}
+
+rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *dims, size_t axis) {
+  proto_dim p = PROTO_DIM_INIT;
+  const char *param;
+  RLX_TRY(pb_decode(&proto_dim_table, dim, &d->mem, &p));
+  RLX_TRY(pb_text(p.param, &d->mem, &param));
+  if (param[0] == 0) {
+    dims[axis] = p.value >= 0 ? p.value : dim_fresh(&g->dims);
+    return dims[axis] == RLX_DIM_BAD ? status_memory(0) : RLX_OK;
+  }
+  str again = {0};
+  str_add(&again, param);
+  rlx_status status = dim_of_param(d, g, param, &dims[axis]);
+  while (status == RLX_OK && stands_among(dims, axis, dims[axis])) {
+    str_addf(&again, ".%zu", axis);
+    const char *key = again.failed ? NULL : arena_strdup(&d->mem, again.data);
+    status = key ? dim_of_param(d, g, key, &dims[axis]) : status_memory(again.n);
+  }
+  str_free(&again);
+  return status;
 }
 
 void dim_names_free(dim_names *d) {

@@ -14,7 +14,6 @@ typedef struct onnx_scope {
 rlx_status scope_bind(onnx_scope *s, pb_span name, rlx_val value);
 /* Also binds an output that the importer of its node does not compute: using it is an error. */
 rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value);
-bool scope_has(const onnx_scope *s, const char *name);
 /* The value of that name; an empty name is RLX_NIL, absent.
  * Errors: RLX_ERROR_FORMAT for a name that is not bound (yet). */
 rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value);
@@ -27,7 +26,9 @@ typedef struct dim_names {
   map taken;  /* names given */
   uint32_t serial;
 } dim_names;
-rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *out_dim);
+/* Fills dims[axis]; those before it are the same input's. A name that stands twice in one shape is an
+ * exporter's slip (MiniLM's inputs are [batch, batch]): the second gets a name of its own. */
+rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *dims, size_t axis);
 void dim_names_free(dim_names *d);
 
 #endif

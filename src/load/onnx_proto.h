@@ -30,16 +30,14 @@ typedef struct proto_node {
   pb_spans inputs, outputs, attrs;
 } proto_node;
 
-/* Values of AttributeProto.type. */
+/* Values of AttributeProto.type that we take. */
 enum {
   PROTO_FLOAT = 1,
   PROTO_INT = 2,
   PROTO_STRING = 3,
   PROTO_TENSOR = 4,
-  PROTO_GRAPH = 5,
   PROTO_FLOATS = 6,
-  PROTO_INTS = 7,
-  PROTO_GRAPHS = 10
+  PROTO_INTS = 7
 };
 typedef struct proto_attr {
   pb_span name, ref; /* ref: the function's attribute that stands here */

@@ -7,87 +7,89 @@
 
 #include "base/str.h"
 #include "load/raw.h"
+#include "ops/onnx.h"
 
 /* --- element types */
 
 typedef struct encoding {
   const char *name; /* ONNX's */
-  rlx_dtype dtype;
-  size_t field;             /* where its numbers are if they are not raw: offset in proto_tensor */
+  size_t field;     /* where its numbers are if they are not raw: offset in proto_tensor */
   size_t numbers_per_element;
 } encoding;
 
-#define E(name, dtype, field) {name, RLX_##dtype, offsetof(proto_tensor, field), 1}
-#define NONE(name) {name, RLX_DTYPE_COUNT, 0, 1}
+#define E(name, field) {name, offsetof(proto_tensor, field), 1}
+#define NONE(name) {name, 0, 1}
 static const encoding encodings[] = { /* by TensorProto.DataType */
     NONE("UNDEFINED"),
-    E("FLOAT", F32, float_data),
-    E("UINT8", U8, int32_data),
-    E("INT8", I8, int32_data),
-    E("UINT16", U16, int32_data),
-    E("INT16", I16, int32_data),
-    E("INT32", I32, int32_data),
-    E("INT64", I64, int64_data),
+    E("FLOAT", float_data),
+    E("UINT8", int32_data),
+    E("INT8", int32_data),
+    E("UINT16", int32_data),
+    E("INT16", int32_data),
+    E("INT32", int32_data),
+    E("INT64", int64_data),
     NONE("STRING"),
-    E("BOOL", BOOL, int32_data),
-    E("FLOAT16", F16, int32_data),
-    E("DOUBLE", F64, double_data),
-    E("UINT32", U32, uint64_data),
-    E("UINT64", U64, uint64_data),
-    {"COMPLEX64", RLX_C64, offsetof(proto_tensor, float_data), 2},
-    NONE("COMPLEX128"),
-    E("BFLOAT16", BF16, int32_data),
-    NONE("FLOAT8E4M3FN"),
-    NONE("FLOAT8E4M3FNUZ"),
-    NONE("FLOAT8E5M2"),
-    NONE("FLOAT8E5M2FNUZ"),
-    NONE("UINT4"),
-    NONE("INT4"),
-    NONE("FLOAT4E2M1"),
-    NONE("FLOAT8E8M0"),
-    NONE("UINT2"),
-    NONE("INT2"),
+    E("BOOL", int32_data),
+    E("FLOAT16", int32_data),
+    E("DOUBLE", double_data),
+    E("UINT32", uint64_data),
+    E("UINT64", uint64_data),
+    {"COMPLEX64", offsetof(proto_tensor, float_data), 2},
+    {"COMPLEX128", offsetof(proto_tensor, double_data), 2},
+    E("BFLOAT16", int32_data),
+    E("FLOAT8E4M3FN", int32_data),
+    E("FLOAT8E4M3FNUZ", int32_data),
+    E("FLOAT8E5M2", int32_data),
+    E("FLOAT8E5M2FNUZ", int32_data),
+    E("UINT4", int32_data),
+    E("INT4", int32_data),
+    E("FLOAT4E2M1", int32_data),
+    E("FLOAT8E8M0", int32_data),
+    E("UINT2", int32_data),
+    E("INT2", int32_data),
 };
 #undef E
 #undef NONE
-#define N_ENCODINGS (sizeof encodings / sizeof encodings[0])
+#define N_ENCODINGS ((int64_t)(sizeof encodings / sizeof encodings[0]))
 
-static const encoding *find_encoding(int64_t onnx_dtype) {
-  return onnx_dtype >= 0 && (uint64_t)onnx_dtype < N_ENCODINGS ? &encodings[onnx_dtype] : NULL;
+rlx_dtype tensor_pb_dtype(int64_t code) {
+  rlx_dtype dtype;
+  const bool known = code >= 0 && code < N_ENCODINGS && onnx_dtype(code, &dtype) == RLX_OK;
+  return known ? dtype : RLX_DTYPE_COUNT;
 }
 
-rlx_dtype tensor_pb_dtype(int64_t onnx_dtype) {
-  const encoding *e = find_encoding(onnx_dtype);
-  return e ? e->dtype : RLX_DTYPE_COUNT;
+const char *tensor_pb_dtype_text(int64_t code) {
+  rlx_dtype dtype = tensor_pb_dtype(code);
+  if (dtype != RLX_DTYPE_COUNT) return dtype_name(dtype);
+  return code >= 0 && code < N_ENCODINGS ? encodings[code].name : "unknown dtype";
 }
 
-const char *tensor_pb_dtype_text(int64_t onnx_dtype) {
-  const encoding *e = find_encoding(onnx_dtype);
-  if (!e) return "unknown dtype";
-  return e->dtype == RLX_DTYPE_COUNT ? e->name : dtype_name(e->dtype);
-}
-
-static int64_t onnx_dtype_of(rlx_dtype dtype) {
-  for (size_t i = 0; i < N_ENCODINGS; i++) {
-    if (encodings[i].dtype == dtype) return (int64_t)i;
+/* The code of a dtype, 0 if ONNX has none. */
+static int64_t code_of(rlx_dtype dtype) {
+  for (int64_t code = 1; code < N_ENCODINGS; code++) {
+    if (tensor_pb_dtype(code) == dtype) return code;
   }
   return 0;
+}
+
+rlx_status tensor_pb_unsupported(int64_t code) {
+  return status_set(RLX_ERROR_UNSUPPORTED, "element type %s (%lld)", tensor_pb_dtype_text(code),
+                    (long long)code);
 }
 
 /* --- reading */
 
 typedef struct layout { /* dtype and shape, checked */
+  rlx_dtype dtype;
   const encoding *encoding;
   size_t rank, bytes;
   int64_t count, dims[RLX_MAX_RANK];
 } layout;
 
 static rlx_status read_layout(const proto_tensor *p, layout *l) {
-  l->encoding = find_encoding(p->dtype);
-  if (!l->encoding || l->encoding->dtype == RLX_DTYPE_COUNT) {
-    return status_set(RLX_ERROR_UNSUPPORTED, "element type %s (%lld)",
-                      tensor_pb_dtype_text(p->dtype), (long long)p->dtype);
-  }
+  l->dtype = tensor_pb_dtype(p->dtype);
+  if (l->dtype == RLX_DTYPE_COUNT) return tensor_pb_unsupported(p->dtype);
+  l->encoding = &encodings[p->dtype];
   if (p->dims.n > RLX_MAX_RANK) {
     return status_set(RLX_ERROR_LIMIT, "%zu dims, at most %d are possible", p->dims.n, RLX_MAX_RANK);
   }
@@ -95,7 +97,7 @@ static rlx_status read_layout(const proto_tensor *p, layout *l) {
   uint64_t bits;
   pb_reader r = pb_read(&p->dims);
   for (size_t i = 0; pb_next(&r, &bits); i++) l->dims[i] = (int64_t)bits;
-  if (!tensor_size(l->encoding->dtype, l->rank, l->dims, &l->count, &l->bytes)) {
+  if (!tensor_size(l->dtype, l->rank, l->dims, &l->count, &l->bytes)) {
     return status_set(RLX_ERROR_FORMAT, "a negative dim or more elements than memory can hold");
   }
   return RLX_OK;
@@ -111,8 +113,8 @@ static rlx_status read_numbers(const proto_tensor *p, const layout *l, rlx_tenso
     return status_set(RLX_ERROR_FORMAT, "%zu numbers of data, the shape has %lld elements",
                       numbers->n, (long long)l->count);
   }
-  RLX_TRY(rlx_tensor_create(e->dtype, l->rank, l->dims, out_tensor));
-  const size_t step = dtype_bytes(e->dtype) / e->numbers_per_element;
+  RLX_TRY(rlx_tensor_create(l->dtype, l->rank, l->dims, out_tensor));
+  const size_t step = dtype_bytes(l->dtype) / e->numbers_per_element;
   uint8_t *to = (*out_tensor)->data;
   uint64_t bits;
   for (pb_reader r = pb_read(numbers); pb_next(&r, &bits); to += step) memcpy(to, &bits, step);
@@ -149,7 +151,7 @@ static rlx_status read_external(const proto_tensor *p, const layout *l, external
     return status_set(RLX_ERROR_FORMAT, "external data '%s': %zu bytes at %zu, the file has %zu",
                       location, length, offset, file->bytes);
   }
-  return raw_tensor(copy ? NULL : file, l->encoding->dtype, l->rank, l->dims, file->data + offset,
+  return raw_tensor(copy ? NULL : file, l->dtype, l->rank, l->dims, file->data + offset,
                     length, out_tensor);
 }
 
@@ -162,7 +164,7 @@ static rlx_status make(const proto_tensor *p, io_map *file, external_files *exte
     return read_external(p, &l, external, mem, file == NULL, out_tensor);
   }
   if (p->raw.data) {
-    return raw_tensor(file, l.encoding->dtype, l.rank, l.dims, p->raw.data, p->raw.n, out_tensor);
+    return raw_tensor(file, l.dtype, l.rank, l.dims, p->raw.data, p->raw.n, out_tensor);
   }
   return read_numbers(p, &l, out_tensor);
 }
@@ -237,8 +239,8 @@ rlx_status rlx_tensor_save_pb(const rlx_tensor *tensor, const char *name, const 
   if (!tensor || !path) {
     return status_set(RLX_ERROR_ARGUMENT, "rlx_tensor_save_pb: tensor or path is NULL");
   }
-  int64_t dtype = onnx_dtype_of(tensor->dtype);
-  if (!dtype) {
+  const int64_t code = code_of(tensor->dtype);
+  if (!code) {
     return status_set(RLX_ERROR_UNSUPPORTED, "%s: ONNX has no element type for %s", path,
                       dtype_name(tensor->dtype));
   }
@@ -248,7 +250,7 @@ rlx_status rlx_tensor_save_pb(const rlx_tensor *tensor, const char *name, const 
   }
   str head = {NULL, 0, 0, false};
   for (uint32_t i = 0; i < tensor->rank; i++) add_int(&head, 1, (uint64_t)tensor->dims[i]);
-  add_int(&head, 2, (uint64_t)dtype);
+  add_int(&head, 2, (uint64_t)code);
   if (name && name[0]) {
     add_length(&head, 8, strlen(name));
     str_add(&head, name);

@@ -4,15 +4,20 @@
  * ends with a task of ours, which takes the error off the stream before the next run begins. */
 #include <mlx/scheduler.h>
 
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
 
 #include "mlx/shim_private.hpp"
 
 namespace {
 
-/* The end of a run on the CPU stream. */
+/* The end of a run on the CPU stream. (std::atomic's wait would do, but it yields the processor
+ * before it sleeps, which costs whole time slices on a busy machine.) */
 struct completion {
-  std::atomic<int> done{0}; /* an int waits on a futex of its own */
+  std::mutex mutex;
+  std::condition_variable ended;
+  bool done = false;
   char error[256] = ""; /* a task must not fail, so nothing is allocated */
 };
 
@@ -22,8 +27,11 @@ void complete(completion &c, const mc::Stream &stream) noexcept {
   } catch (const std::exception &e) {
     (void)std::snprintf(c.error, sizeof c.error, "%s", e.what());
   }
-  c.done.store(1, std::memory_order_release);
-  c.done.notify_all();
+  {
+    std::lock_guard<std::mutex> hold(c.mutex);
+    c.done = true;
+  }
+  c.ended.notify_one();
 }
 
 bool row_major(const mc::array &a) {
@@ -116,7 +124,8 @@ rlx_status mx_event_wait(mx_event *event) noexcept {
   std::unique_ptr<mx_event> owned(event);
   try {
     if (event->cpu) {
-      event->cpu->done.wait(0, std::memory_order_acquire);
+      std::unique_lock<std::mutex> hold(event->cpu->mutex);
+      event->cpu->ended.wait(hold, [&] { return event->cpu->done; });
       if (event->cpu->error[0] != '\0') throw std::runtime_error(event->cpu->error);
     }
     for (mc::array &a : event->gpu) a.wait();

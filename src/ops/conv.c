@@ -194,6 +194,7 @@ typedef struct conv_call {
   size_t n; /* spatial axes */
   window_axis axes[MAX_SPATIAL];
   int64_t images, in, out, groups; /* N, C, O, g */
+  bool empty;                      /* nothing to sum */
 } conv_call;
 
 /* Padding so that exactly the windows of the result fit: no more, no less than they cover. */
@@ -310,7 +311,7 @@ static void conv_finish(conv_call *v, mx x, mx w) {
   lower_call *c = v->c;
   const ir_type *y = lower_out_type(c, 0);
   bool half = dtype_bytes(y->dtype) < sizeof(float);
-  bool empty = v->in == 0;
+  bool empty = v->empty || v->in == 0;
   for (size_t i = 0; i < y->rank; i++) empty = empty || y->dims[i] == 0;
   mx r;
   if (empty) {
@@ -391,7 +392,7 @@ static void conv_transpose_lower(lower_call *c) {
                  .groups = a->groups};
   mx spread = c->in[0], turned = c->in[1];
   int from[2 + MAX_SPATIAL] = {0}, to[2 + MAX_SPATIAL], ones[2 + MAX_SPATIAL] = {1, 1};
-  bool empty = y->dims[0] == 0 || y->dims[1] == 0 || x->dims[1] == 0, cut = false;
+  bool cut = false;
   to[0] = (int)v.images;
   to[1] = (int)v.in;
   for (size_t i = 0; i < v.n; i++) {
@@ -399,7 +400,7 @@ static void conv_transpose_lower(lower_call *c) {
     int64_t in = (x->dims[2 + i] - 1) * window_item(a->strides, i, 1) + 1;
     int64_t before = (k - 1) * dilation - window_item(a->pads, i, 0);
     int64_t end = y->dims[2 + i] + window_item(a->pads, i, 0); /* of what the windows reach */
-    empty = empty || x->dims[2 + i] == 0;
+    v.empty = v.empty || x->dims[2 + i] == 0;
     from[2 + i] = before < 0 ? (int)-before : 0;
     to[2 + i] = (int)(end < in ? end : in);
     if (to[2 + i] < from[2 + i]) to[2 + i] = from[2 + i];
@@ -412,7 +413,7 @@ static void conv_transpose_lower(lower_call *c) {
                               .dilation = dilation,
                               .before = before < 0 ? 0 : before};
   }
-  if (!empty) {
+  if (!v.empty) {
     spread = conv_spread(&v, spread, x->dims + 2, a->strides);
     if (cut) spread = mx_slice(c->m, spread, from, to, ones, 2 + v.n);
     turned = conv_turned(&v, turned);

@@ -45,38 +45,6 @@ static rlx_status elementwise_ref(ref_call *c, const elementwise_row *row) {
   return RLX_OK;
 }
 
-/* --- contents: the rows that shape arithmetic is made of. Sizes are not negative, so division is
- * floor division. */
-
-static const struct {
-  const ir_hooks *hooks;
-  rlx_dim_op op;
-} dim_rows[] = {
-    {&hooks_add, RLX_DIM_ADD},     {&hooks_sub, RLX_DIM_SUB},
-    {&hooks_mul, RLX_DIM_MUL},     {&hooks_div, RLX_DIM_FLOORDIV},
-    {&hooks_maximum, RLX_DIM_MAX}, {&hooks_minimum, RLX_DIM_MIN},
-};
-
-static rlx_status elementwise_content(ir_infer *c, const rlx_dim *const *in, rlx_dim *out) {
-  size_t row = 0, n_rows = sizeof dim_rows / sizeof dim_rows[0];
-  while (row < n_rows && dim_rows[row].hooks != c->op->hooks) row++;
-  if (row == n_rows || !in[0] || !in[1]) return RLX_ERROR_UNSUPPORTED;
-  rlx_dim_op op = dim_rows[row].op;
-  int64_t count = infer_count(&c->out[0]), step[2];
-  for (int i = 0; i < 2; i++) { /* equal shapes, or one of the operands is a single element */
-    step[i] = infer_count(&c->in[i]) == 1 ? 0 : 1;
-    if (step[i] && infer_count(&c->in[i]) != count) return RLX_ERROR_UNSUPPORTED;
-  }
-  for (int64_t i = 0; i < count; i++) {
-    rlx_dim a = in[0][i * step[0]], b = in[1][i * step[1]];
-    if (op == RLX_DIM_FLOORDIV && (!dim_known(b) || b <= 0 || (dim_known(a) && a < 0)))
-      return RLX_ERROR_UNSUPPORTED;
-    out[i] = dim_combine(&c->g->dims, op, a, b);
-    if (!infer_holds(&c->out[0], out[i])) return RLX_ERROR_UNSUPPORTED;
-  }
-  return RLX_OK;
-}
-
 /* --- integer and other arithmetic that the rows name */
 
 static double real_clamp(double x, double min, double max) {
@@ -134,6 +102,42 @@ static uint64_t uint_clamp(uint64_t x, double min, double max) {
 #define int_pow(x, y) BY_SIGN(x, pow)(x, y)
 #define int_clamp(x, min, max) BY_SIGN(x, clamp)(x, min, max)
 
+/* --- contents: the rows that shape arithmetic is made of */
+
+static const struct {
+  const ir_hooks *hooks;
+  rlx_dim_op op;
+} dim_rows[] = {
+    {&hooks_add, RLX_DIM_ADD},     {&hooks_sub, RLX_DIM_SUB},     {&hooks_neg, RLX_DIM_SUB},
+    {&hooks_mul, RLX_DIM_MUL},     {&hooks_div, RLX_DIM_FLOORDIV},
+    {&hooks_maximum, RLX_DIM_MAX}, {&hooks_minimum, RLX_DIM_MIN},
+};
+
+/* Sizes are not negative, so dividing them is floor division. */
+static rlx_dim content_of(dim_table *t, rlx_dim_op op, rlx_dim a, rlx_dim b) {
+  if (op != RLX_DIM_FLOORDIV) return dim_combine(t, op, a, b);
+  if (dim_known(a) && dim_known(b)) return sint_div(a, b);
+  return dim_known(b) && b > 0 ? dim_combine(t, op, a, b) : RLX_DIM_BAD;
+}
+
+static rlx_status elementwise_content(ir_infer *c, const rlx_dim *const *in, rlx_dim *out) {
+  const size_t n_rows = sizeof dim_rows / sizeof dim_rows[0], last = c->n_in - 1;
+  size_t row = 0;
+  while (row < n_rows && dim_rows[row].hooks != c->op->hooks) row++;
+  if (row == n_rows || !in[0] || !in[last]) return RLX_ERROR_UNSUPPORTED;
+  int64_t count = infer_count(&c->out[0]), step[2];
+  for (size_t i = 0; i <= last; i++) { /* equal shapes, or one of them is a single element */
+    step[i] = infer_count(&c->in[i]) == 1 ? 0 : 1;
+    if (step[i] && infer_count(&c->in[i]) != count) return RLX_ERROR_UNSUPPORTED;
+  }
+  for (int64_t i = 0; i < count; i++) {
+    rlx_dim a = last == 0 ? 0 : in[0][i * step[0]], b = in[last][i * step[last]];
+    out[i] = content_of(&c->g->dims, dim_rows[row].op, a, b);
+    if (!infer_holds(&c->out[0], out[i])) return RLX_ERROR_UNSUPPORTED;
+  }
+  return RLX_OK;
+}
+
 /* A bound that every element keeps anyway needs no operation, and may not fit the dtype. */
 static rlx_val clamped(expr_call *c, rlx_val x, double min, double max) {
   rlx_dtype dtype = rlx_val_dtype(c->b, x);
@@ -148,23 +152,17 @@ static rlx_val clamped(expr_call *c, rlx_val x, double min, double max) {
 
 /* --- rows that are not MLX's call of that name */
 
-static bool is_float(mx x) {
-  rlx_dtype dtype = mx_dtype(x);
-  return dtype != RLX_DTYPE_COUNT && dtype_kind(dtype) == RLX_KIND_FLOAT;
+/* False also for the NULL that follows a failure. */
+static bool is_kind(mx x, rlx_dtype_kind kind) {
+  const rlx_dtype_info *info = rlx_dtype_get(mx_dtype(x));
+  return info && info->kind == kind;
 }
 static bool is_double(mx x) { return mx_dtype(x) == RLX_F64; }
-static bool is_whole(mx x) {
-  rlx_dtype dtype = mx_dtype(x);
-  return dtype != RLX_DTYPE_COUNT &&
-         (dtype_kind(dtype) == RLX_KIND_INT || dtype_kind(dtype) == RLX_KIND_UINT);
-}
-static bool is_signed(mx x) { return is_whole(x) && dtype_kind(mx_dtype(x)) == RLX_KIND_INT; }
+static bool is_signed(mx x) { return is_kind(x, RLX_KIND_INT); }
+static bool is_whole(mx x) { return is_signed(x) || is_kind(x, RLX_KIND_UINT); }
 static mx like(mx_ctx *m, mx x, double v) { return mx_scalar(m, mx_dtype(x), v); }
 static mx equals(mx_ctx *m, mx x, double v) { return mx_eq(m, x, like(m, x, v)); }
 static mx negative(mx_ctx *m, mx x) { return mx_lt(m, x, like(m, x, 0)); }
-static mx opposite_signs(mx_ctx *m, mx x, mx y) {
-  return mx_ne(m, negative(m, x), negative(m, y));
-}
 
 /* In f64 MLX's power and tangent are exact, its exp, sin, cos and erf are not. */
 mx elementwise_exp(mx_ctx *m, mx x) {
@@ -205,7 +203,7 @@ static mx error_function(mx_ctx *m, mx x) {
 /* MLX says 0 for NaN. */
 static mx sign_of(mx_ctx *m, mx x) {
   mx s = mx_sign(m, x);
-  return is_float(x) ? mx_where(m, mx_is_nan(m, x), x, s) : s;
+  return is_kind(x, RLX_KIND_FLOAT) ? mx_where(m, mx_is_nan(m, x), x, s) : s;
 }
 
 /* A divisor that the processor does not trap on: 1 in the place of 0, and of -1 (the least integer
@@ -227,7 +225,8 @@ static mx remainder_of(mx_ctx *m, mx x, mx y) {
   }
   mx r = modulo(m, x, y);
   if (!is_signed(x)) return r;
-  mx wrong = mx_logical_and(m, mx_ne(m, r, like(m, r, 0)), opposite_signs(m, x, r));
+  mx wrong = mx_logical_and(m, mx_ne(m, r, like(m, r, 0)),
+                            mx_ne(m, negative(m, x), negative(m, r)));
   return mx_where(m, wrong, mx_sub(m, r, y), r);
 }
 
@@ -252,7 +251,8 @@ static mx shifts_all(mx_ctx *m, mx y, double last) {
   return mx_logical_or(m, negative(m, y), mx_gt(m, y, like(m, y, last)));
 }
 static double last_bit(mx x) {
-  return mx_dtype(x) == RLX_DTYPE_COUNT ? 0 : 8 * (double)dtype_bytes(mx_dtype(x)) - 1;
+  const rlx_dtype_info *info = rlx_dtype_get(mx_dtype(x));
+  return info ? 8.0 * info->block_bytes - 1 : 0;
 }
 static mx shift_left(mx_ctx *m, mx x, mx y) {
   mx all = shifts_all(m, y, last_bit(x)), zero = like(m, x, 0);
@@ -355,7 +355,8 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
     return gradient;                                                            \
   }                                                                             \
   RLX_BLOCK(name) = {.infer = name##_infer, .ref = name##_ref,                  \
-                     .lower = name##_lower, .vjp = name##_vjp, .onnx = onnx_};
+                     .lower = name##_lower, .vjp = name##_vjp,                  \
+                     .content = elementwise_content, .onnx = onnx_};
 #define EXPANDED(name, class, attrs_, attrs_of_c, real_, integer, expand_, onnx_) \
   ROW(name, class, false, attrs_, real_, integer, NONE)                         \
   static rlx_val name##_expand(expr_call *c) {                                  \

@@ -265,6 +265,9 @@ static rlx_status one_hot_infer(ir_infer *c) {
   RLX_TRY(infer_index_dtype(c, 0));
   if (!(KINDS_PLAIN >> dtype_kind(a->dtype) & 1u))
     return infer_fail(c, RLX_ERROR_DTYPE, "dtype is %s, a block format", dtype_name(a->dtype));
+  if (!infer_fits(a->dtype, a->on) || !infer_fits(a->dtype, a->off))
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "%s cannot hold %g and %g", dtype_name(a->dtype),
+                      a->on, a->off);
   if (a->depth < 0) return infer_fail(c, RLX_ERROR_ARGUMENT, "depth is %lld", (long long)a->depth);
   RLX_TRY(infer_axis_of(c, &a->axis, index->rank + 1u));
   rlx_dim *dims;
@@ -314,6 +317,7 @@ RLX_BLOCK(one_hot) = {
         "i64[3]{0,-1,5} depth=4; i32[2,2]{-5:5} depth=3 axis=0 on=5 off=-1;"
         "i64[2,3]{0:4} depth=4 axis=1 dtype=i8; i64[]{1} depth=2 dtype=bool; i64[0] depth=3;"
         "i64[2]{0:2} depth=0; i64[2]{0:2} depth=2 dtype=c64 on=0.5;"
-        "i64[3]{0:2} depth=2 dtype=f16 on=0.1; i64[2] depth=-1 !argument;"
+        "i64[3]{0:2} depth=2 dtype=f16 on=0.1; i64[2] depth=-1 !argument; i64[2] depth=2 dtype=u8 "
+        "off=-1 !argument;"
         "i64[2] depth=2 axis=2 !shape; f32[2] depth=2 !dtype"),
 };

@@ -4,7 +4,10 @@
  * what was wanted and what was got (the builder puts the operation and its operands before it). */
 #include "ops/infer.h"
 
+#include <math.h>
 #include <string.h>
+
+#include "ops/ref.h"
 
 rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out_dims) {
   if (rank > RLX_MAX_RANK)
@@ -40,13 +43,10 @@ rlx_status infer_broadcast_dims(ir_infer *c, const ir_type *a, const ir_type *b,
     rlx_dim m = i < a->rank ? a->dims[a->rank - 1 - i] : 1;
     rlx_dim n = i < b->rank ? b->dims[b->rank - 1 - i] : 1;
     rlx_dim d = broadcast_dim(&c->g->dims, m, n);
-    if (d == RLX_DIM_BAD) {
-      char ta[160], tb[160];
-      type_text(c->g, a, ta, sizeof ta);
-      type_text(c->g, b, tb, sizeof tb);
-      return infer_fail(c, RLX_ERROR_SHAPE, "%s and %s do not broadcast (axis -%u)", ta, tb,
-                        (unsigned)i + 1);
-    }
+    if (d == RLX_DIM_BAD && !(dim_known(m) && dim_known(n))) return status_memory(sizeof d);
+    if (d == RLX_DIM_BAD)
+      return infer_fail(c, RLX_ERROR_SHAPE, "sizes %lld and %lld do not broadcast (axis -%u)",
+                        (long long)m, (long long)n, (unsigned)i + 1);
     dims[rank - 1 - i] = d;
   }
   out->dtype = a->dtype;
@@ -134,4 +134,10 @@ int64_t infer_count(const ir_type *t) {
 
 bool infer_holds(const ir_type *t, rlx_dim v) {
   return v != RLX_DIM_BAD && (t->dtype != RLX_I32 || !dim_known(v) || v == (int32_t)v);
+}
+
+bool infer_fits(rlx_dtype dtype, double v) {
+  const rlx_dtype_kind kind = dtype_kind(dtype);
+  if (kind == RLX_KIND_FLOAT || kind == RLX_KIND_COMPLEX) return true;
+  return v == trunc(v) && v >= ref_lowest(dtype) && v < ref_above(dtype);
 }

@@ -28,6 +28,9 @@ rlx_status infer_rank(ir_infer *c, size_t operand, size_t min, size_t max);
 /* Output 0 of that type, its dims in the arena to be filled; RLX_ERROR_LIMIT over RLX_MAX_RANK. */
 rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out_dims);
 
+/* Can a plain dtype's elements be v? Floats round, others must hold it exactly. */
+bool infer_fits(rlx_dtype dtype, double v);
+
 /* For content hooks, where the sizes are known: the elements of a type; can its dtype hold v? */
 int64_t infer_count(const ir_type *t);
 bool infer_holds(const ir_type *t, rlx_dim v);

@@ -85,9 +85,11 @@ static rlx_dim slice_extent(ir_infer *c, rlx_dim n, rlx_dim start, rlx_dim stop,
   rlx_dim extent;
   if (is_end(stop) && dim_known(start) && start < 0) {
     extent = dim_combine(t, RLX_DIM_MIN, infer_sub(c, 0, start), n);
-  } else { /* a start beyond the end gives a negative number, so it needs no bound itself */
-    const rlx_dim from = not_negative(c, start) ? start : slice_bound(c, n, start);
-    extent = dim_combine(t, RLX_DIM_MAX, infer_sub(c, slice_bound(c, n, stop), from), 0);
+  } else { /* a negative number means none: a start at or after 0 needs no bound beside it */
+    const bool plain = not_negative(c, start), back = dim_known(stop) && stop < 0;
+    const rlx_dim from = plain ? start : slice_bound(c, n, start);
+    const rlx_dim to = plain && back ? infer_add(c, n, stop) : slice_bound(c, n, stop);
+    extent = dim_combine(t, RLX_DIM_MAX, infer_sub(c, to, from), 0);
   }
   return dim_combine(t, RLX_DIM_CEILDIV, extent, step);
 }
@@ -301,6 +303,9 @@ static rlx_status pad_infer(ir_infer *c) {
   if (a->before.n != x->rank || a->after.n != x->rank)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "before has %zu entries and after %zu, wanted %u each",
                       a->before.n, a->after.n, x->rank);
+  if (!infer_fits(x->dtype, a->value))
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "%s cannot hold the value %g", dtype_name(x->dtype),
+                      a->value);
   rlx_dim *dims;
   RLX_TRY(infer_result(c, x->dtype, x->rank, &dims));
   for (uint32_t i = 0; i < x->rank; i++) {
@@ -391,7 +396,7 @@ RLX_BLOCK(pad) = {
         "f32[0,3] before=[0,1] after=[0,1] mode=edge; f32[3] before=[-2] after=[-1];"
         "c64[2] before=[1] after=[1]; f32[0] before=[1] after=[0] mode=wrap !shape;"
         "f32[3] before=[-4] after=[2] !shape; f32[3] before=[-2] after=[-2] !shape;"
-        "f32[3] before=[1] !argument"),
+        "f32[3] before=[1] !argument; i8[1] before=[1] after=[0] value=300 !argument"),
 };
 
 /* --- tile */

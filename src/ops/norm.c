@@ -37,7 +37,11 @@ static rlx_val batch_norm_expand(expr_call *c) {
   rlx_unsqueeze_attrs s = rlx_unsqueeze_init();
   s.axes = (rlx_ints){axes, rlx_val_rank(g, c->in[0]) - 2};
   for (size_t i = 0; i < s.axes.n; i++) axes[i] = 1 + (int64_t)i;
-  return rlx_add(g, rlx_mul(g, c->in[0], rlx_unsqueeze(g, a, &s)), rlx_unsqueeze(g, b, &s));
+  if (s.axes.n) { /* more than rows of channels */
+    a = rlx_unsqueeze(g, a, &s);
+    b = rlx_unsqueeze(g, b, &s);
+  }
+  return rlx_add(g, rlx_mul(g, c->in[0], a), b);
 }
 
 RLX_BLOCK(batch_norm) = {

@@ -135,8 +135,9 @@ static void reduce_lower(lower_call *c, rlx_ints axes, bool keep, const reductio
 /* A vector of sizes folded into one number. */
 static rlx_status reduce_content(ir_infer *c, const rlx_dim *const *in, rlx_dim *out,
                                  const reduction *r) {
+  if (!in[0] || r->mean) return RLX_ERROR_UNSUPPORTED;
   int64_t count = infer_count(&c->in[0]);
-  if (!in[0] || r->mean || infer_count(&c->out[0]) != 1 || !count) return RLX_ERROR_UNSUPPORTED;
+  if (infer_count(&c->out[0]) != 1 || count == 0) return RLX_ERROR_UNSUPPORTED;
   out[0] = in[0][0];
   for (int64_t i = 1; i < count; i++) {
     out[0] = dim_combine(&c->g->dims, r->dim_op, out[0], in[0][i]);
@@ -161,14 +162,13 @@ static ref_scalar start_min(rlx_dtype d) {
 
 /* The mean of integers divides their 64-bit sum, toward zero. */
 static mx mean_of(mx_ctx *m, mx x, const int *axes, size_t n_axes, bool keep) {
-  rlx_dtype dtype = mx_dtype(x);
-  if (dtype == RLX_DTYPE_COUNT) return NULL;
-  rlx_dtype_kind kind = dtype_kind(dtype);
-  if (kind != RLX_KIND_INT && kind != RLX_KIND_UINT)
+  const rlx_dtype_info *info = rlx_dtype_get(mx_dtype(x));
+  if (!info) return NULL;
+  if (info->kind != RLX_KIND_INT && info->kind != RLX_KIND_UINT)
     return mx_reduce_mean(m, x, axes, n_axes, keep);
   int64_t count = 1;
   for (size_t i = 0; i < n_axes; i++) count *= mx_dim(x, (size_t)axes[i]);
-  rlx_dtype wide = kind == RLX_KIND_INT ? RLX_I64 : RLX_U64;
+  rlx_dtype wide = info->kind == RLX_KIND_INT ? RLX_I64 : RLX_U64;
   mx sum = mx_reduce_sum(m, mx_cast(m, x, wide), axes, n_axes, keep);
   mx whole = mx_floor_div(m, mx_abs(m, sum), mx_scalar(m, wide, (double)count));
   return mx_mul(m, whole, mx_sign(m, sum));

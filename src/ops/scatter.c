@@ -2,6 +2,7 @@
  *
  * Laws: without a reduction the last write to an element wins; with one, updates fold into x in
  * their order. */
+#include <math.h>
 #include <string.h>
 
 #include "ops/elementwise.h"
@@ -21,6 +22,10 @@ static int reduction_of(const char *word) {
   int i = 0;
   while (strcmp(reductions[i].word, word) != 0) i++; /* the row lists the same words */
   return i;
+}
+
+static bool is_ordered(int reduction) {
+  return reductions[reduction].row == &row_maximum || reductions[reduction].row == &row_minimum;
 }
 
 static rlx_status reduction_infer(ir_infer *c, const char *word) {
@@ -68,8 +73,15 @@ static mx scatter_rows(lower_call *c, mx x, int64_t outer, int64_t rows, int64_t
   updates = mx_reshape(c->m, updates, 3, (const int64_t[]){outer, n, inner});
   updates = mx_transpose(c->m, updates, (const int[]){1, 0, 2}, 3);
   updates = mx_reshape(c->m, updates, 4, (const int64_t[]){n, outer, 1, inner});
-  x = mx_scatter(c->m, x, &at, 1, updates, (const int[]){1}, reduction);
-  return mx_reshape(c->m, x, out->rank, out->dims);
+  mx y = mx_scatter(c->m, x, &at, 1, updates, (const int[]){1}, reduction);
+  if (is_ordered(reduction) && dtype_kind(out->dtype) == RLX_KIND_FLOAT) {
+    /* MLX loses a NaN that meets a number: where there were any is scattered beside. */
+    const mx before = mx_cast(c->m, mx_is_nan(c->m, x), out->dtype);
+    const mx among = mx_cast(c->m, mx_is_nan(c->m, updates), out->dtype);
+    const mx any = mx_scatter(c->m, before, &at, 1, among, (const int[]){1}, reduction_of("max"));
+    y = mx_where(c->m, mx_cast(c->m, any, RLX_BOOL), mx_scalar(c->m, out->dtype, NAN), y);
+  }
+  return mx_reshape(c->m, y, out->rank, out->dims);
 }
 
 /* --- scatter_elements */
@@ -152,9 +164,11 @@ RLX_BLOCK(scatter_elements) = {
         "u8[3], i64[5]{0:3}, u8[5]{0:256} reduction=min; i16[3], i64[5]{0:3}, i16[5] reduction=mul;"
         "u32[3], i64[5]{0:3}, u32[5] reduction=add; u16[3], i64[5]{0:3}, u16[5] reduction=max;"
         "c64[3], i64[5]{0:3}, c64[5] reduction=add; c64[3], i64[5]{0:3}, c64[5] reduction=mul;"
-        "f32[3], i64[0], f32[0]; f32[0,2], i64[0,2], f32[0,2]; f32[3], i64[2]{0,3}, f32[2] !index;"
-        "f32[3], i64[2], f32[3] !shape; f32[3,1], i64[3,2]{0:3}, f32[3,2] !shape;"
-        "f32[3], i64[2], f64[2] !dtype; bool[3], i64[2], bool[2] reduction=add !dtype;"
+        "f32[3], i64[0], f32[0]; f32[3]{1,nan,3}, i64[3]{0,1,2}, f32[3]{nan,5,2} reduction=max;"
+        "f32[2]{1,3}, i64[3]{0,0,1}, f32[3]{nan,5,2} reduction=min; f32[0,2], i64[0,2], f32[0,2];"
+        "f32[3], i64[2]{0,3}, f32[2] !index; f32[3], i64[2], f32[3] !shape;"
+        "f32[3,1], i64[3,2]{0:3}, f32[3,2] !shape; f32[3], i64[2], f64[2] !dtype;"
+        "bool[3], i64[2], bool[2] reduction=add !dtype;"
         "c64[3], i64[2], c64[2] reduction=max !dtype; f32[], i64[], f32[] !shape"),
 };
 

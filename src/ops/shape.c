@@ -3,7 +3,6 @@
  * Laws: inference leaves canonical attributes behind (axes positive, -1 resolved), so that
  * references and lowerings read them as they are and a node keeps its meaning once sizes are
  * bound. */
-#include <math.h>
 #include <string.h>
 
 #include "ops/block.h"
@@ -398,17 +397,14 @@ RLX_BLOCK(shape_of) = {
         "f32[2,3] start=2 stop=1; f32[2,3] start=-9 stop=9"),
 };
 
-/* Can an integer range start or step by it? */
-static bool is_whole(double v) { return fabs(v) < 0x1p63 && v == trunc(v); }
-
 static rlx_status range_infer(ir_infer *c) {
   const rlx_range_attrs *a = ATTRS(range);
   const rlx_dtype_kind kind = dtype_kind(a->dtype);
   if (!(KINDS_NUMBER >> kind & 1u))
     return infer_fail(c, RLX_ERROR_DTYPE, "dtype is %s, wanted integer or float",
                       dtype_name(a->dtype));
-  if (kind != RLX_KIND_FLOAT && !(is_whole(a->start) && is_whole(a->step)))
-    return infer_fail(c, RLX_ERROR_ARGUMENT, "%s cannot hold the start %g or the step %g",
+  if (kind != RLX_KIND_FLOAT && !(infer_fits(RLX_I64, a->start) && infer_fits(RLX_I64, a->step)))
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "a range of %s cannot start at %g and step by %g",
                       dtype_name(a->dtype), a->start, a->step);
   if (a->count.n != 1)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "count has %zu entries, wanted 1", a->count.n);

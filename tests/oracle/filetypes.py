@@ -43,7 +43,7 @@ def main(program, files):
             path = pathlib.Path(temporary, name)
             path.write_bytes(content)
             files.append(str(path))
-        lines = subprocess.run([program, FOLDER, *files], check=True, capture_output=True,
+        lines = subprocess.run([program, FOLDER, *files], check=True, stdout=subprocess.PIPE,
                                text=True).stdout.splitlines()
         oracle = magika.Magika()
         results = [oracle.identify_path(path) for path in files]  # one by one, as the example does

@@ -1,0 +1,189 @@
+/* ops/onnx_conv.c: importers of convolution, pooling and resampling. */
+#include "ops/onnx.h"
+
+/* --- windows: NOTSET, VALID, SAME_UPPER, SAME_LOWER */
+
+static rlx_status window_padding(const onnx_node *n, const char **out_word, rlx_ints *out_pads) {
+  const char *how = onnx_string(n, "auto_pad", "NOTSET");
+  *out_word = "none";
+  *out_pads = (rlx_ints){NULL, 0};
+  if (strcmp(how, "VALID") == 0) return RLX_OK;
+  if (strcmp(how, "SAME_UPPER") == 0) *out_word = "same_upper";
+  else if (strcmp(how, "SAME_LOWER") == 0) *out_word = "same_lower";
+  else if (strcmp(how, "NOTSET") == 0) *out_pads = onnx_ints(n, "pads");
+  else return status_set(RLX_ERROR_UNSUPPORTED, "auto_pad '%s'", how);
+  return RLX_OK;
+}
+
+rlx_status import_conv(onnx_node *n) {
+  rlx_conv_attrs a = rlx_conv_init();
+  RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
+  a.strides = onnx_ints(n, "strides");
+  a.dilations = onnx_ints(n, "dilations");
+  a.groups = onnx_int(n, "group", 1);
+  n->out[0] = rlx_graph_add(n->g, "conv", n->in, n->n_in, &a);
+  return RLX_OK;
+}
+
+static int64_t item(rlx_ints list, size_t i, int64_t missing) {
+  return i < list.n ? list.data[i] : missing;
+}
+
+/* Pads of one axis of a transposed convolution so that the result has the size that is wanted:
+ * SAME: the input's times the stride; otherwise that of output_shape. */
+static rlx_status transpose_axis(const onnx_node *n, const rlx_conv_transpose_attrs *a, size_t i,
+                                 int64_t *before, int64_t *after, int64_t *extra) {
+  rlx_ints wanted = onnx_ints(n, "output_shape");
+  rlx_dim in = onnx_dims(n, n->in[0]).data[2 + i], kernel = onnx_dims(n, n->in[1]).data[2 + i];
+  int64_t stride = item(a->strides, i, 1), reach = item(a->dilations, i, 1);
+  if (!dim_known(kernel) || (wanted.n && !dim_known(in)))
+    return status_set(RLX_ERROR_UNSUPPORTED, "pads that depend on sizes not known before the run");
+  *extra = item(a->output_padding, i, 0);
+  int64_t total = *extra + (kernel - 1) * reach + 1 - stride; /* over stride * in */
+  if (wanted.n) total += stride * in - item(wanted, wanted.n - a->output_padding.n + i, 0);
+  if (total < 0) {
+    *extra -= total;
+    total = 0;
+  }
+  bool upper = strcmp(onnx_string(n, "auto_pad", "NOTSET"), "SAME_UPPER") == 0;
+  *before = upper ? total / 2 : total - total / 2;
+  *after = total - *before;
+  return RLX_OK;
+}
+
+rlx_status import_conv_transpose(onnx_node *n) {
+  rlx_conv_transpose_attrs a = rlx_conv_transpose_init();
+  const char *word;
+  RLX_TRY(window_padding(n, &word, &a.pads));
+  a.strides = onnx_ints(n, "strides");
+  a.dilations = onnx_ints(n, "dilations");
+  a.output_padding = onnx_ints(n, "output_padding");
+  a.groups = onnx_int(n, "group", 1);
+  size_t rank = onnx_rank(n, onnx_in(n, 0)), axes = rank > 2 ? rank - 2 : 0;
+  int64_t pads[2 * RLX_MAX_RANK], extra[RLX_MAX_RANK] = {0};
+  rlx_ints wanted = onnx_ints(n, "output_shape");
+  if (wanted.n || strcmp(word, "none") != 0) {
+    if (onnx_rank(n, onnx_in(n, 1)) != rank || (wanted.n && wanted.n < axes))
+      return status_set(RLX_ERROR_SHAPE, "operands and output_shape are of different ranks");
+    for (size_t i = 0; i < a.output_padding.n && i < axes; i++) extra[i] = a.output_padding.data[i];
+    a.output_padding = (rlx_ints){extra, axes};
+    for (size_t i = 0; i < axes; i++)
+      RLX_TRY(transpose_axis(n, &a, i, &pads[i], &pads[axes + i], &extra[i]));
+    a.pads = (rlx_ints){pads, 2 * axes};
+  }
+  n->out[0] = rlx_graph_add(n->g, "conv_transpose", n->in, n->n_in, &a);
+  return RLX_OK;
+}
+
+rlx_status import_max_pool(onnx_node *n) {
+  rlx_max_pool_attrs a = rlx_max_pool_init();
+  if (n->n_out > 1) return status_set(RLX_ERROR_UNSUPPORTED, "the output of indices");
+  RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
+  a.kernel = onnx_ints(n, "kernel_shape");
+  a.strides = onnx_ints(n, "strides");
+  a.dilations = onnx_ints(n, "dilations");
+  a.ceil = onnx_int(n, "ceil_mode", 0) != 0;
+  n->out[0] = rlx_max_pool(n->g, onnx_in(n, 0), &a);
+  return RLX_OK;
+}
+
+rlx_status import_avg_pool(onnx_node *n) {
+  rlx_avg_pool_attrs a = rlx_avg_pool_init();
+  RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
+  a.kernel = onnx_ints(n, "kernel_shape");
+  a.strides = onnx_ints(n, "strides");
+  a.dilations = onnx_ints(n, "dilations");
+  a.ceil = onnx_int(n, "ceil_mode", 0) != 0;
+  a.count_pad = onnx_int(n, "count_include_pad", 0) != 0;
+  n->out[0] = rlx_avg_pool(n->g, onnx_in(n, 0), &a);
+  return RLX_OK;
+}
+
+rlx_status import_global_pool(onnx_node *n) {
+  int64_t axes[RLX_MAX_RANK];
+  rlx_reduce_mean_attrs a = rlx_reduce_mean_init(); /* reduce_max has the same */
+  size_t rank = onnx_rank(n, onnx_in(n, 0));
+  a.axes.data = axes;
+  a.keep = true;
+  for (size_t i = 2; i < rank; i++) axes[a.axes.n++] = (int64_t)i;
+  bool mean = strcmp(n->op, "GlobalAveragePool") == 0;
+  n->out[0] = a.axes.n ? rlx_graph_add(n->g, mean ? "reduce_mean" : "reduce_max", n->in, 1, &a)
+                       : onnx_in(n, 0);
+  return RLX_OK;
+}
+
+/* --- Resize and Upsample */
+
+/* The words that ONNX and we both have are spelled alike; these are the ones that differ. */
+static rlx_status resize_words(const onnx_node *n, rlx_resize_attrs *a) {
+  bool old = n->opset < 11; /* Upsample, and Resize when it was new */
+  a->mode = onnx_string(n, "mode", "nearest");
+  a->coordinate = onnx_string(n, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
+  a->nearest = onnx_string(n, "nearest_mode", old ? "floor" : "round_prefer_floor");
+  a->cubic_a = onnx_float(n, "cubic_coeff_a", a->cubic_a);
+  a->exclude_outside = onnx_int(n, "exclude_outside", 0) != 0;
+  a->antialias = onnx_int(n, "antialias", 0) != 0;
+  if (strcmp(a->mode, "bilinear") == 0) a->mode = "linear";
+  if (strcmp(a->coordinate, "tf_crop_and_resize") == 0)
+    return status_set(RLX_ERROR_UNSUPPORTED, "tf_crop_and_resize");
+  return RLX_OK;
+}
+
+/* not_larger, not_smaller: one scale for all axes, from the sizes that are wanted. */
+static rlx_status resize_keep_aspect(const onnx_node *n, bool larger, rlx_resize_attrs *a,
+                                     int64_t *sizes, double *scales) {
+  rlx_ints dims = onnx_dims(n, onnx_in(n, 0));
+  double scale = larger ? 0 : INFINITY;
+  for (size_t i = 0; i < a->sizes.n; i++) {
+    int64_t axis = (int64_t)i;
+    if (a->axes.n) RLX_TRY(onnx_axis(a->axes.data[i], dims.n, &axis));
+    if (axis >= (int64_t)dims.n || !dim_known(dims.data[axis]) || !dim_known(a->sizes.data[i]))
+      return status_set(RLX_ERROR_UNSUPPORTED, "an aspect ratio of sizes not known before the run");
+    double one = (double)a->sizes.data[i] / (double)dims.data[axis];
+    if (larger ? one > scale : one < scale) scale = one;
+    sizes[i] = dims.data[axis];
+  }
+  for (size_t i = 0; i < a->sizes.n; i++) {
+    sizes[i] = (int64_t)floor((double)sizes[i] * scale + 0.5);
+    scales[i] = scale;
+  }
+  a->scales = (rlx_reals){scales, a->sizes.n};
+  a->sizes.data = sizes;
+  return RLX_OK;
+}
+
+/* The inputs that hold scales and sizes. */
+static rlx_status resize_factors(onnx_node *n, rlx_resize_attrs *a, onnx_bind *binds) {
+  size_t scales = n->opset < 11 ? 1 : 2;
+  const onnx_attr *attr = onnx_find(n, "scales");
+  rlx_val v = onnx_in(n, scales), sizes = n->opset < 11 ? RLX_NIL : onnx_in(n, 3);
+  rlx_ints count = onnx_dims(n, v);
+  if (attr) a->scales = attr->floats;
+  if (v.id && !(count.n == 1 && count.data[0] == 0)) {
+    if (!graph_constant(n->g, v))
+      return status_set(RLX_ERROR_UNSUPPORTED, "scales must be known before the run");
+    binds[0].value = v;
+  } else if (sizes.id && !onnx_content(n, sizes, &a->sizes)) {
+    binds[1].value = sizes;
+  }
+  return RLX_OK;
+}
+
+rlx_status import_resize(onnx_node *n) {
+  rlx_val x = onnx_in(n, 0);
+  rlx_resize_attrs a = rlx_resize_init();
+  onnx_bind binds[2] = {{"scales", RLX_NIL}, {"sizes", RLX_NIL}};
+  const char *policy = onnx_string(n, "keep_aspect_ratio_policy", "stretch");
+  int64_t sizes[RLX_MAX_RANK];
+  double scales[RLX_MAX_RANK];
+  RLX_TRY(resize_words(n, &a));
+  RLX_TRY(resize_factors(n, &a, binds));
+  a.axes = onnx_ints(n, "axes");
+  if (strcmp(policy, "stretch") != 0 && !binds[0].value.id) {
+    if (binds[1].value.id || a.sizes.n > RLX_MAX_RANK)
+      return status_set(RLX_ERROR_UNSUPPORTED, "keep_aspect_ratio_policy with sizes not known");
+    RLX_TRY(resize_keep_aspect(n, strcmp(policy, "not_smaller") == 0, &a, sizes, scales));
+  }
+  n->out[0] = onnx_add(n, "resize", &x, 1, &a, binds, 2);
+  return RLX_OK;
+}

@@ -1,0 +1,191 @@
+/* ops/onnx_index.c: importers of operators that cut, pad and rearrange. */
+#include "ops/onnx.h"
+
+/* --- Slice */
+
+/* Reads axes and steps, which must be known; the ends may be values. */
+rlx_status import_slice(onnx_node *n) {
+  rlx_val x = onnx_in(n, 0);
+  rlx_slice_attrs a = rlx_slice_init();
+  onnx_bind binds[2] = {{"starts", RLX_NIL}, {"stops", RLX_NIL}};
+  if (n->opset < 10) {
+    a.starts = onnx_ints(n, "starts");
+    a.stops = onnx_ints(n, "ends");
+    a.axes = onnx_ints(n, "axes");
+  } else {
+    if (!onnx_content(n, onnx_in(n, 1), &a.starts)) binds[0].value = onnx_in(n, 1);
+    if (!onnx_content(n, onnx_in(n, 2), &a.stops)) binds[1].value = onnx_in(n, 2);
+    if (onnx_in(n, 3).id) RLX_TRY(onnx_known_ints(n, 3, &a.axes));
+    if (onnx_in(n, 4).id) RLX_TRY(onnx_known_ints(n, 4, &a.steps));
+  }
+  bool nothing = n->opset < 10 ? a.starts.n == 0 : !binds[0].value.id && a.starts.n == 0;
+  n->out[0] = nothing ? x : onnx_add(n, "slice", &x, 1, &a, binds, 2);
+  return RLX_OK;
+}
+
+/* --- Split */
+
+/* Equal pieces, the last one smaller if it must be. */
+static rlx_status split_evenly(onnx_node *n, rlx_dim size, rlx_dim *sizes, size_t count) {
+  dim_table *t = &n->g->dims;
+  int64_t k = (int64_t)count;
+  if (dim_known(size) && size % k != 0 && n->opset < 18)
+    return status_set(RLX_ERROR_SHAPE, "an axis of %lld elements in %zu equal parts",
+                      (long long)size, count);
+  rlx_dim each = dim_combine(t, RLX_DIM_CEILDIV, size, k);
+  for (size_t i = 0; i < count; i++) sizes[i] = each;
+  rlx_dim others = dim_combine(t, RLX_DIM_MUL, each, k - 1);
+  sizes[count - 1] = dim_combine(t, RLX_DIM_SUB, size, others);
+  return RLX_OK;
+}
+
+rlx_status import_split(onnx_node *n) {
+  rlx_val x = onnx_in(n, 0);
+  rlx_split_attrs a = rlx_split_init();
+  onnx_bind bind = {"sizes", RLX_NIL};
+  size_t parts = (size_t)onnx_int(n, "num_outputs", (int64_t)n->n_out);
+  rlx_dim sizes[INFER_MAX_OUT];
+  RLX_TRY(onnx_axis(onnx_int(n, "axis", 0), onnx_rank(n, x), &a.axis));
+  if (parts == 0 || parts > INFER_MAX_OUT || n->n_out > parts)
+    return status_set(RLX_ERROR_LIMIT, "%zu pieces, wanted 1 to %d", parts, INFER_MAX_OUT);
+  if (n->opset < 13) {
+    a.sizes = onnx_ints(n, "split");
+  } else if (onnx_in(n, 1).id && !onnx_content(n, onnx_in(n, 1), &a.sizes)) {
+    bind.value = onnx_in(n, 1);
+  }
+  if (!a.sizes.n && !bind.value.id) {
+    RLX_TRY(split_evenly(n, onnx_dims(n, x).data[a.axis], sizes, parts));
+    a.sizes = (rlx_ints){sizes, parts};
+  }
+  if (a.sizes.n && a.sizes.n < n->n_out)
+    return status_set(RLX_ERROR_FORMAT, "%zu sizes for %zu outputs", a.sizes.n, n->n_out);
+  rlx_val first = onnx_add(n, "split", &x, 1, &a, &bind, 1);
+  for (size_t i = 0; i < n->n_out; i++) n->out[i] = rlx_nth(first, (uint32_t)i);
+  return RLX_OK;
+}
+
+/* --- Pad: ONNX has all begins and then all ends in one list */
+
+static rlx_status pad_lists(rlx_ints pads, rlx_ints axes, size_t rank, rlx_dim *before,
+                            rlx_dim *after) {
+  size_t count = axes.n ? axes.n : rank;
+  if (pads.n != 2 * count)
+    return status_set(RLX_ERROR_SHAPE, "%zu pads for %zu axes", pads.n, count);
+  for (size_t i = 0; i < rank; i++) before[i] = after[i] = 0;
+  for (size_t i = 0; i < count; i++) {
+    int64_t axis = (int64_t)i;
+    if (axes.n) RLX_TRY(onnx_axis(axes.data[i], rank, &axis));
+    before[axis] = pads.data[i];
+    after[axis] = pads.data[count + i];
+  }
+  return RLX_OK;
+}
+
+static rlx_val pad_half(onnx_node *n, rlx_val pads, int64_t from, int64_t to) {
+  rlx_slice_attrs a = rlx_slice_init();
+  a.starts = (rlx_ints){&from, 1};
+  a.stops = (rlx_ints){&to, 1};
+  return rlx_slice(n->g, pads, &a);
+}
+
+rlx_status import_pad(onnx_node *n) {
+  rlx_val x = onnx_in(n, 0);
+  size_t rank = onnx_rank(n, x);
+  rlx_pad_attrs a = rlx_pad_init();
+  rlx_ints pads, axes = {0};
+  rlx_dim before[RLX_MAX_RANK], after[RLX_MAX_RANK];
+  onnx_bind binds[2] = {{"before", RLX_NIL}, {"after", RLX_NIL}};
+  bool inputs = n->opset >= 11, known = true;
+  a.mode = onnx_string(n, "mode", "constant");
+  a.value = onnx_float(n, "value", 0);
+  if (inputs && onnx_in(n, 2).id && strcmp(a.mode, "constant") == 0)
+    RLX_TRY(onnx_known_real(n, 2, &a.value));
+  if (inputs && onnx_in(n, 3).id) RLX_TRY(onnx_known_ints(n, 3, &axes));
+  if (inputs)
+    known = onnx_content(n, onnx_in(n, 1), &pads);
+  else
+    pads = onnx_ints(n, "pads");
+  if (known) {
+    RLX_TRY(pad_lists(pads, axes, rank, before, after));
+    a.before = (rlx_ints){before, rank};
+    a.after = (rlx_ints){after, rank};
+  } else if (axes.n) {
+    return status_set(RLX_ERROR_UNSUPPORTED, "pads along axes must be known before the run");
+  } else {
+    binds[0].value = pad_half(n, onnx_in(n, 1), 0, (int64_t)rank);
+    binds[1].value = pad_half(n, onnx_in(n, 1), (int64_t)rank, 2 * (int64_t)rank);
+  }
+  n->out[0] = rank ? onnx_add(n, "pad", &x, 1, &a, binds, 2) : x;
+  return RLX_OK;
+}
+
+/* --- blocks of pixels and channels */
+
+static rlx_status block_operand(const onnx_node *n, rlx_val x, int64_t *block) {
+  *block = onnx_int(n, "blocksize", 0);
+  if (onnx_rank(n, x) != 4 || *block < 1 || *block > INT32_MAX)
+    return status_set(RLX_ERROR_SHAPE, "wants four axes and a blocksize of 1 or more");
+  return RLX_OK;
+}
+
+rlx_status import_depth_to_space(onnx_node *n) {
+  static const int64_t depth_first[] = {0, 3, 4, 1, 5, 2}, columns_first[] = {0, 1, 4, 2, 5, 3};
+  rlx_val x = onnx_in(n, 0);
+  int64_t b;
+  RLX_TRY(block_operand(n, x, &b));
+  dim_table *t = &n->g->dims;
+  const rlx_dim *d = onnx_dims(n, x).data;
+  rlx_dim deep = dim_combine(t, RLX_DIM_FLOORDIV, d[1], b * b);
+  bool columns = strcmp(onnx_string(n, "mode", "DCR"), "CRD") == 0;
+  rlx_dim apart[6] = {d[0], columns ? deep : b, b, columns ? b : deep, d[2], d[3]};
+  rlx_dim joined[4] = {d[0], deep, dim_combine(t, RLX_DIM_MUL, d[2], b),
+                       dim_combine(t, RLX_DIM_MUL, d[3], b)};
+  rlx_val y = onnx_reshape(n, x, apart, 6);
+  y = onnx_transpose(n, y, columns ? columns_first : depth_first, 6);
+  n->out[0] = onnx_reshape(n, y, joined, 4);
+  return RLX_OK;
+}
+
+rlx_status import_space_to_depth(onnx_node *n) {
+  static const int64_t blocks_first[] = {0, 3, 5, 1, 2, 4};
+  static const int64_t channels_first[] = {0, 1, 3, 5, 2, 4};
+  rlx_val x = onnx_in(n, 0);
+  int64_t b;
+  RLX_TRY(block_operand(n, x, &b));
+  dim_table *t = &n->g->dims;
+  const rlx_dim *d = onnx_dims(n, x).data;
+  bool columns = strcmp(onnx_string(n, "mode", "DCR"), "CRD") == 0;
+  rlx_dim rows = dim_combine(t, RLX_DIM_FLOORDIV, d[2], b);
+  rlx_dim cols = dim_combine(t, RLX_DIM_FLOORDIV, d[3], b);
+  rlx_dim apart[6] = {d[0], d[1], rows, b, cols, b};
+  rlx_dim joined[4] = {d[0], dim_combine(t, RLX_DIM_MUL, d[1], b * b), rows, cols};
+  rlx_val y = onnx_reshape(n, x, apart, 6);
+  y = onnx_transpose(n, y, columns ? channels_first : blocks_first, 6);
+  n->out[0] = onnx_reshape(n, y, joined, 4);
+  return RLX_OK;
+}
+
+/* --- OneHot: indices, depth, [off, on] */
+
+/* Element i of a vector as a scalar. */
+static rlx_val pick(onnx_node *n, rlx_val v, int64_t i) {
+  return onnx_reshape(n, pad_half(n, v, i, i + 1), NULL, 0);
+}
+
+rlx_status import_one_hot(onnx_node *n) {
+  rlx_one_hot_attrs a = rlx_one_hot_init();
+  rlx_val indices = onnx_cast(n, onnx_in(n, 0), RLX_I64), values = onnx_in(n, 2);
+  double depth;
+  RLX_TRY(onnx_known_real(n, 1, &depth));
+  if (!(depth >= 0 && depth <= INT32_MAX))
+    return status_set(RLX_ERROR_ARGUMENT, "depth %g", depth);
+  a.depth = (int64_t)depth;
+  a.axis = onnx_int(n, "axis", -1);
+  a.dtype = RLX_BOOL;
+  rlx_val zero = onnx_scalar(n, indices, 0), wide = onnx_scalar(n, indices, depth);
+  rlx_val wrapped = rlx_add(n->g, indices, wide);
+  indices = rlx_where(n->g, rlx_lt(n->g, indices, zero), wrapped, indices);
+  rlx_val mask = rlx_one_hot(n->g, indices, &a);
+  n->out[0] = rlx_where(n->g, mask, pick(n, values, 1), pick(n, values, 0));
+  return RLX_OK;
+}
