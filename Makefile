@@ -4,8 +4,9 @@
 
 RLX_MLX ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
-# $(call build_in,PRESET) and $(call test_in,FOLDER)
-build_in = cmake --preset $(1) -DRLX_MLX=$(RLX_MLX) && cmake --build --preset $(1) -j $(JOBS)
+# $(call build_in,PRESET,TARGET...) and $(call test_in,FOLDER)
+build_in = cmake --preset $(1) -DRLX_MLX=$(RLX_MLX) && \
+  cmake --build --preset $(1) -j $(JOBS) --target $(or $(2),all)
 test_in = ctest --test-dir $(1) -j $(JOBS) --output-on-failure
 models = scripts/fetch.py model magika orientation ocr-detection
 
@@ -22,7 +23,8 @@ fetch:
 build: setup ## the library, the command build/rlx, examples and tests
 	@$(call build_in,release)
 
-demo: build ## a real model names the types of a few files
+demo: setup ## a real model names the types of a few files
+	@$(call build_in,release,rlx_tool example_filetypes)
 	@model=$$(scripts/fetch.py model magika) && build/examples/filetypes "$${model%/models/*}" \
 	  README.md Makefile CMakeLists.txt CMakePresets.json LICENSE .clang-format \
 	  examples/filetypes.c src/mlx/shim_eval.cpp scripts/fetch.py scripts/setup.sh \

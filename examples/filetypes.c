@@ -52,8 +52,7 @@ static const char *json_find(const char *json, const char *object, const char *k
 }
 
 /* The label of class `best`; a general one where the score is under the label's threshold. */
-static void name_label(const char *config, const char *types, int64_t best, float score,
-                       char label[32]) {
+static void name_label(const char *config, const char *types, int64_t best, float score, char *label) {
   const char *at = strstr(config, "target_labels_space") + strlen("target_labels_space\":[");
   while (best-- > 0) at = strchr(at, ',') + 1;
   sscanf(at, "\"%31[^\"]", label);
@@ -73,7 +72,7 @@ int main(int argc, char **argv) {
   char *types = read_text(argv[1], "config/content_types_kb.min.json");
   rlx_graph *graph = NULL;
   rlx_exec *exec = NULL;
-  rlx_tensor *in = NULL, *out = NULL; /* `out` is made by the first run, then filled again */
+  rlx_tensor *in = NULL, *out = NULL;
   must(rlx_model_load(path, NULL, &graph) == RLX_OK, path);
   must(rlx_compile(graph, NULL, &exec) == RLX_OK, "compile");
   must(rlx_tensor_create(RLX_I32, 2, (int64_t[]){1, 2 * HALF}, &in) == RLX_OK, "input");
@@ -83,6 +82,7 @@ int main(int argc, char **argv) {
       printf("%-28s too short\n", argv[i]);
       continue;
     }
+    rlx_tensor_free(out), out = NULL; /* so that the run makes a new one */
     struct timespec a, b;
     timespec_get(&a, TIME_UTC);
     must(rlx_exec_call(exec, &in, 1, &out, 1) == RLX_OK, argv[i]);

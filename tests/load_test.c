@@ -100,7 +100,8 @@ static str model(str *graph) {
   return s;
 }
 
-static void put_node(str *graph, const char *op, const char *name, const char *in, const char *out) {
+static void put_node(str *graph, const char *op, const char *name, const char *in,
+                     const char *out) {
   str n = node(op, name, in, out);
   put_message(graph, 1, &n);
 }
@@ -202,7 +203,7 @@ static void test_wire_hostile(void **state) {
       {"\x0b\x0c", 2},                                             /* a group */
       {"\x0f", 1},                                                 /* wire type 7 */
       {"\x0a\x01" "a", 3},                                         /* a number as bytes */
-      {"\x2a\x02\x01\x80", 4},                                     /* a packed run that breaks off */
+      {"\x2a\x02\x01\x80", 4},                                    /* a packed run that breaks off */
       {"\xf8\xff\xff\xff\x7f\x01", 6},                             /* a tag over 32 bits */
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -244,11 +245,14 @@ static void test_dims(void **state) {
   char type[200];
   str graph = {0};
   put_input(&graph, "x", FLOAT, "a-b,a_b,*,*,batch size + 1,a-b,?,9");
+  put_input(&graph, "y", FLOAT, "a-b,a_b");
   put_output(&graph, "x");
   str m = model(&graph);
   expect_ok(load(&m, NULL, &g));
   rlx_val_type_text(g, rlx_graph_input_value(g, 0), type, sizeof type);
-  assert_string_equal(type, "f32[a_b,a_b_1,?0,?1,batch_size___1,a_b,_,9]");
+  assert_string_equal(type, "f32[a_b,a_b_1,?0,?1,batch_size___1,a_b.5,_,9]");
+  rlx_val_type_text(g, rlx_graph_input_value(g, 1), type, sizeof type);
+  assert_string_equal(type, "f32[a_b,a_b_1]"); /* the same names, the same sizes */
   rlx_graph_free(g);
 }
 
@@ -395,7 +399,7 @@ static void test_external(void **state) {
 
 /* --- functions */
 
-/* f(a) = Relu(body_op(a, a)), in domain "own", or Relu(body_op(a)) of an operator of that domain. */
+/* f(a) = Relu(body_op(a, a)), in domain "own"; or Relu(body_op(a)), body_op of that domain. */
 static str function_model(const char *body_op, const char *body_domain) {
   str f = {0}, graph = {0}, call = node("f", "call", "x", "y"), s = {0};
   str inner = node(body_op, "inner", *body_domain ? "a" : "a a", "c");

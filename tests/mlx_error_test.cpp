@@ -27,15 +27,16 @@ class failing : public mc::Primitive {
   void eval_cpu(const std::vector<mc::array> &, std::vector<mc::array> &out) override {
     if (when_ == when::scheduled) throw std::runtime_error("failed when scheduled");
     out[0].set_data(mc::allocator::malloc(out[0].nbytes()));
-    mc::cpu::get_command_encoder(stream()).dispatch([] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      throw std::runtime_error("failed later");
-    });
+    mc::cpu::CommandEncoder &encoder = mc::cpu::get_command_encoder(stream());
+    encoder.dispatch(pause);
+    encoder.dispatch([] { throw std::runtime_error("failed later"); });
+    encoder.dispatch(pause); /* meanwhile the error lies open on the stream */
   }
   void eval_gpu(const std::vector<mc::array> &, std::vector<mc::array> &) override {}
   const char *name() const override { return "failing"; }
 
  private:
+  static void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(2)); }
   when when_;
 };
 

@@ -7,29 +7,29 @@
 #include "base/status.h"
 
 /* Fills *dst (dst_size bytes) from what a caller compiled against another version may have passed:
- * fields that it does not know are zero, fields that we do not know must be zero. `src` may be NULL:
- * all zero. Errors: RLX_ERROR_ARGUMENT. */
+ * fields that it does not know are zero, fields that we do not know must be zero. `src` may be
+ * NULL: all zero. Errors: RLX_ERROR_ARGUMENT. */
 static inline rlx_status options_read(void *dst, size_t dst_size, const void *src) {
   uint32_t given = 0;
   memset(dst, 0, dst_size);
   if (!src) return RLX_OK;
   memcpy(&given, src, sizeof given);
   if (given < sizeof given || given > 4096) {
-    return status_set(RLX_ERROR_ARGUMENT, "options: struct_size is %u; start with RLX_OPTIONS(type)",
-                      given);
+    return status_set(RLX_ERROR_ARGUMENT,
+                      "options: struct_size is %u; start with RLX_OPTIONS(type)", given);
   }
   memcpy(dst, src, given < dst_size ? given : dst_size);
   for (size_t i = dst_size; i < given; i++) {
     if (((const unsigned char *)src)[i]) {
-      return status_set(RLX_ERROR_ARGUMENT, "options: byte %zu is set, this library knows %zu bytes",
-                        i, dst_size);
+      return status_set(RLX_ERROR_ARGUMENT,
+                        "options: byte %zu is set, this library knows %zu bytes", i, dst_size);
     }
   }
   return RLX_OK;
 }
 
-/* Fills what a caller asked for: as many bytes of *src as its struct at `dst` has (dst's struct_size
- * stays). Errors: RLX_ERROR_ARGUMENT. */
+/* Fills what a caller asked for: as many bytes of *src as its struct at `dst` has (dst's
+ * struct_size stays). Errors: RLX_ERROR_ARGUMENT. */
 static inline rlx_status options_write(void *dst, const void *src, size_t src_size) {
   uint32_t given = 0;
   memcpy(&given, dst, sizeof given);

@@ -23,7 +23,8 @@ static rlx_status read_limits(const rlx_load_options *options, rlx_load_options 
   return RLX_OK;
 }
 
-rlx_status rlx_model_load(const char *path, const rlx_load_options *options, rlx_graph **out_graph) {
+rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
+                          rlx_graph **out_graph) {
   if (!path || !out_graph) {
     return status_set(RLX_ERROR_ARGUMENT, "rlx_model_load: path or out_graph is NULL");
   }

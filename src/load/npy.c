@@ -184,8 +184,8 @@ static void reorder(const rlx_tensor *from, rlx_tensor *to) {
     step *= to->dims[i];
   }
   for (int64_t i = 0; i < to->count; i++) {
-    memcpy((uint8_t *)to->data + (size_t)i * width, (const uint8_t *)from->data + (size_t)at * width,
-           width);
+    const uint8_t *element = (const uint8_t *)from->data + (size_t)at * width;
+    memcpy((uint8_t *)to->data + (size_t)i * width, element, width);
     for (uint32_t axis = to->rank; axis-- > 0;) {
       at += stride[axis];
       if (++coord[axis] < to->dims[axis]) break;

@@ -1,7 +1,7 @@
 /* load/npz.c: .npz files: zip archives of .npy members, by libzip (which knows zip64).
  *
- * Laws: a member's name is the array's name plus ".npy", whatever else is in it; members that are no
- * arrays are passed over. Sizes are bounded before memory is taken: a member by what deflate can
+ * Laws: a member's name is the array's name plus ".npy", whatever else is in it; members that are
+ * no arrays are passed over. Sizes are bounded before memory is taken: a member by what deflate can
  * make of its packed bytes and by its own npy header, the packed bytes of all by the file's size
  * (members may not share them), the unpacked bytes of all by a fixed limit. */
 #include <string.h>

@@ -23,7 +23,7 @@ static rlx_status read_ints(const pb_numbers *numbers, arena *mem, rlx_ints *out
   return RLX_OK;
 }
 
-static rlx_status read_floats(const pb_numbers *numbers, arena *mem, rlx_reals *out) {
+static rlx_status read_reals(const pb_numbers *numbers, arena *mem, rlx_reals *out) {
   double *v = arena_new(mem, numbers->n, sizeof *v);
   if (!v) return status_memory(numbers->n * sizeof *v);
   uint64_t bits;
@@ -48,13 +48,29 @@ static rlx_status read_tensor(onnx_attrs *a, onnx_model *m, pb_span in, rlx_tens
 /* Fills what belongs to the type; `out->name` is set already. */
 static rlx_status read_value(onnx_attrs *a, onnx_model *m, const proto_attr *p, onnx_attr *out) {
   switch (p->type) {
-    case PROTO_FLOAT: out->type = ONNX_FLOAT; out->f = (double)p->f; return RLX_OK;
-    case PROTO_INT: out->type = ONNX_INT; out->i = p->i; return RLX_OK;
-    case PROTO_STRING: out->type = ONNX_STRING; return pb_text(p->s, &a->mem, &out->s);
-    case PROTO_TENSOR: out->type = ONNX_TENSOR; return read_tensor(a, m, p->tensor, &out->t);
-    case PROTO_FLOATS: out->type = ONNX_FLOATS; return read_floats(&p->floats, &a->mem, &out->floats);
-    case PROTO_INTS: out->type = ONNX_INTS; return read_ints(&p->ints, &a->mem, &out->ints);
-    default: out->type = ONNX_OTHER; return RLX_OK;
+    case PROTO_FLOAT:
+      out->type = ONNX_FLOAT;
+      out->f = (double)p->f;
+      return RLX_OK;
+    case PROTO_INT:
+      out->type = ONNX_INT;
+      out->i = p->i;
+      return RLX_OK;
+    case PROTO_STRING:
+      out->type = ONNX_STRING;
+      return pb_text(p->s, &a->mem, &out->s);
+    case PROTO_TENSOR:
+      out->type = ONNX_TENSOR;
+      return read_tensor(a, m, p->tensor, &out->t);
+    case PROTO_FLOATS:
+      out->type = ONNX_FLOATS;
+      return read_reals(&p->floats, &a->mem, &out->floats);
+    case PROTO_INTS:
+      out->type = ONNX_INTS;
+      return read_ints(&p->ints, &a->mem, &out->ints);
+    default:
+      out->type = ONNX_OTHER;
+      return RLX_OK;
   }
 }
 

@@ -63,7 +63,7 @@ static rlx_status add_input(builder *b, body *in, const proto_value_info *info, 
   return scope_bind(&in->scope, info->name, v);
 }
 
-/* Until IR version 4 each initialiser was listed as an input too: those are constants, no inputs. */
+/* Until IR version 4 each initialiser was an input too: those are constants, no inputs. */
 static rlx_status add_inputs(builder *b, body *in, arena *mem) {
   const pb_spans *inputs = &b->m->graph.inputs;
   graph_label(b->g, NULL);

@@ -16,8 +16,8 @@ static rlx_status read_domain(pb_span in, arena *mem, const char **out_domain) {
 /* A domain may be imported again, as "" beside "ai.onnx", if the version is the same. */
 static rlx_status read_opsets(const pb_spans *imports, arena *mem, onnx_opsets *out) {
   if (imports->n > MAX_OPSETS) {
-    return status_set(RLX_ERROR_LIMIT, "%zu operator sets are imported, the limit is %d", imports->n,
-                      MAX_OPSETS);
+    return status_set(RLX_ERROR_LIMIT, "%zu operator sets are imported, the limit is %d",
+                      imports->n, MAX_OPSETS);
   }
   out->data = arena_new(mem, imports->n, sizeof *out->data);
   if (!out->data) return status_memory(imports->n * sizeof *out->data);
@@ -76,7 +76,8 @@ static rlx_status read_functions(onnx_model *m, const pb_spans *functions) {
   return RLX_OK;
 }
 
-rlx_status onnx_open(onnx_model *m, io_map *file, const char *path, const rlx_load_options *limits) {
+rlx_status onnx_open(onnx_model *m, io_map *file, const char *path,
+                     const rlx_load_options *limits) {
   *m = (onnx_model){.file = file, .limits = *limits, .external = {.model_path = path}};
   m->external.max_bytes = limits->max_file_bytes;
   proto_model p = {0};

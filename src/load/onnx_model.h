@@ -1,6 +1,6 @@
 /* load/onnx_model.h: an ONNX file opened: what the preflight and the builder read from.
  *
- * onnx_open decodes the model's own messages; nodes are decoded one by one when they are reached. */
+ * onnx_open decodes the model's own messages; nodes are decoded one by one when reached. */
 #ifndef LOAD_ONNX_MODEL_H
 #define LOAD_ONNX_MODEL_H
 

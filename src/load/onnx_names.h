@@ -19,15 +19,15 @@ rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value);
 rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value);
 void scope_free(onnx_scope *s);
 
-/* Symbolic sizes: each dim_param of a model as a name that graphs allow, different ones different. */
+/* Symbolic sizes: each dim_param of a model as a name that graphs allow, one for each. */
 typedef struct dim_names {
   arena mem;
   map params; /* dim_param -> rlx_dim */
   map taken;  /* names given */
   uint32_t serial;
 } dim_names;
-/* Fills dims[axis]; those before it are the same input's. A name that stands twice in one shape is an
- * exporter's slip (MiniLM's inputs are [batch, batch]): the second gets a name of its own. */
+/* Fills dims[axis]; those before it are the same input's. A name that stands twice in one shape is
+ * an exporter's slip (MiniLM's inputs are [batch, batch]): the second gets a name of its own. */
 rlx_status dim_names_get(dim_names *d, rlx_graph *g, pb_span dim, rlx_dim *dims, size_t axis);
 void dim_names_free(dim_names *d);
 

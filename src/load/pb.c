@@ -139,7 +139,7 @@ rlx_status pb_decode(const pb_message *type, pb_span in, arena *mem, void *out) 
     }
     const pb_field *f = find_field(type, r.field);
     if (f && !store(f, in, &r, (char *)out + f->offset)) {
-      return status_set(RLX_ERROR_FORMAT, "%s: field %u at byte %zu has a wrong wire type or length",
+      return status_set(RLX_ERROR_FORMAT, "%s: field %u at byte %zu has a wrong type or length",
                         type->name, r.field, at);
     }
   }

@@ -17,7 +17,8 @@ rlx_status raw_tensor(io_map *file, rlx_dtype dtype, size_t rank, const int64_t 
     return status_set(RLX_ERROR_FORMAT, "impossible shape");
   }
   if (wanted != bytes) {
-    return status_set(RLX_ERROR_FORMAT, "%zu bytes of data, dtype and shape make %zu", bytes, wanted);
+    return status_set(RLX_ERROR_FORMAT, "%zu bytes of data, dtype and shape make %zu", bytes,
+                      wanted);
   }
   /* No element needs more than 8; a block format is made of bytes. */
   size_t align = dtype_kind(dtype) == RLX_KIND_BLOCK ? 1 : dtype_bytes(dtype);

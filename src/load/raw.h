@@ -5,9 +5,9 @@
 #include "base/io.h"
 #include "ir/tensor.h"
 
-/* A tensor of these bytes, which lie in `file` and must be as many as dtype and shape say. It refers
- * to the map (and retains it) where the data is aligned, else it has a copy; so also without a map
- * (NULL) and for bools, whose bytes are made 0 or 1. */
+/* A tensor of these bytes, which lie in `file` and must be as many as dtype and shape say. It
+ * refers to the file (and retains it) where the data is aligned, else it has a copy; so also
+ * without a file (NULL) and for bools, whose bytes are made 0 or 1. */
 rlx_status raw_tensor(io_map *file, rlx_dtype dtype, size_t rank, const int64_t *dims,
                       const uint8_t *data, size_t bytes, rlx_tensor **out_tensor);
 /* Makes every byte of a bool tensor 0 or 1; leaves others alone. */

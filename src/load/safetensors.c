@@ -129,8 +129,9 @@ static rlx_status read_entries(reader *r) {
   for (size_t i = 0; i < r->entries.n; i++) {
     const entry *e = &r->entries.data[i];
     if (e->begin != at) {
-      return status_set(RLX_ERROR_FORMAT, "tensor '%.200s': data at %zu, the one before ends at %zu",
-                        e->name, e->begin, at);
+      return status_set(RLX_ERROR_FORMAT,
+                        "tensor '%.200s': data at %zu, the one before ends at %zu", e->name,
+                        e->begin, at);
     }
     at = e->end;
   }

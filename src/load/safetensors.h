@@ -13,7 +13,7 @@ bool safetensors_is(const io_map *file);
 /* Adds the file's tensors, which refer to it, to `out`. If `key` is given, *out_value receives the
  * text under that key of __metadata__ (mem_free), NULL if there is none. */
 rlx_status safetensors_read(io_map *file, rlx_tensors *out, const char *key, char **out_value);
-/* Writes the tensors and one entry per pair of keys_values ({key, value, ..., NULL}) of metadata. */
+/* Writes the tensors and one metadata entry per pair of keys_values ({key, value, ..., NULL}). */
 rlx_status safetensors_write(const char *path, const rlx_tensors *tensors,
                              const char *const *keys_values);
 

@@ -91,7 +91,8 @@ static rlx_status read_layout(const proto_tensor *p, layout *l) {
   if (l->dtype == RLX_DTYPE_COUNT) return tensor_pb_unsupported(p->dtype);
   l->encoding = &encodings[p->dtype];
   if (p->dims.n > RLX_MAX_RANK) {
-    return status_set(RLX_ERROR_LIMIT, "%zu dims, at most %d are possible", p->dims.n, RLX_MAX_RANK);
+    return status_set(RLX_ERROR_LIMIT, "%zu dims, at most %d are possible", p->dims.n,
+                      RLX_MAX_RANK);
   }
   l->rank = p->dims.n;
   uint64_t bits;

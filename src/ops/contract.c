@@ -44,25 +44,61 @@ static int64_t size_of(const axis_step *axes, size_t n_axes) {
   return size;
 }
 
-static ref_scalar dot(const contraction *p, const rlx_tensor *x, int64_t xi, const rlx_tensor *y,
+/* An operand that is read many times: floats as doubles, others element by element. */
+typedef struct factor {
+  const rlx_tensor *t;
+  double *real;
+} factor;
+
+static void close_factors(factor *list, size_t n) {
+  for (size_t i = 0; i < n; i++) mem_free(list[i].real);
+}
+
+static rlx_status open_factors(factor *list, rlx_tensor *const *in, size_t n) {
+  for (size_t i = 0; i < n; i++) list[i] = (factor){.t = in[i]};
+  for (size_t i = 0; i < n && dtype_kind(in[i]->dtype) == RLX_KIND_FLOAT; i++) {
+    list[i].real = mem_new((size_t)in[i]->count + 1, sizeof *list[i].real);
+    if (!list[i].real) {
+      close_factors(list, n);
+      return status_memory((size_t)in[i]->count * sizeof *list[i].real);
+    }
+    for (int64_t k = 0; k < in[i]->count; k++) list[i].real[k] = tensor_real(in[i], k);
+  }
+  return RLX_OK;
+}
+
+static ref_scalar dot(const contraction *p, const factor *x, int64_t xi, const factor *y,
                       int64_t yi) {
   int64_t coord[RLX_MAX_RANK] = {0};
-  ref_scalar sum = ref_number(x->dtype, 0);
+  ref_scalar sum = ref_number(x->t->dtype, 0);
   if (size_of(p->sum, p->n_sum) == 0) return sum;
   do {
-    const ref_scalar product = elementwise_apply(&row_mul, NULL, ref_get(x, xi), ref_get(y, yi));
-    sum = elementwise_apply(&row_add, NULL, sum, product);
+    if (x->real) {
+      sum.v.real += x->real[xi] * y->real[yi];
+    } else {
+      const ref_scalar a = ref_get(x->t, xi), b = ref_get(y->t, yi);
+      sum = elementwise_apply(&row_add, NULL, sum, elementwise_apply(&row_mul, NULL, a, b));
+    }
   } while (advance(p->sum, p->n_sum, coord, &xi, &yi));
   return sum;
 }
 
 /* Fills the output from element `at` on; x and y begin at xi and yi. */
-static void contract(const contraction *p, rlx_tensor *out, int64_t at, const rlx_tensor *x,
-                     int64_t xi, const rlx_tensor *y, int64_t yi) {
+static void contract(const contraction *p, rlx_tensor *out, int64_t at, const factor *x, int64_t xi,
+                     const factor *y, int64_t yi) {
   int64_t coord[RLX_MAX_RANK] = {0};
   if (size_of(p->out, p->n_out) == 0) return;
   do ref_put(out, at++, dot(p, x, xi, y, yi));
   while (advance(p->out, p->n_out, coord, &xi, &yi));
+}
+
+/* All of the output from the first two operands. */
+static rlx_status contract_all(const contraction *p, ref_call *c) {
+  factor f[2];
+  RLX_TRY(open_factors(f, c->in, 2));
+  contract(p, c->out[0], 0, &f[0], 0, &f[1], 0);
+  close_factors(f, 2);
+  return RLX_OK;
 }
 
 /* --- onto MLX: a [.., M, K] times b [.., K, N] */
@@ -151,8 +187,7 @@ static rlx_status matmul_ref(ref_call *c) {
   if (x->rank > 1) add_axis(&p, false, x->dims[x->rank - 2], k, 0);
   if (y->rank > 1) add_axis(&p, false, n, 0, 1);
   add_axis(&p, true, k, 1, n);
-  contract(&p, c->out[0], 0, x, 0, y, 0);
-  return RLX_OK;
+  return contract_all(&p, c);
 }
 
 static void matmul_lower(lower_call *c) {
@@ -264,8 +299,7 @@ static rlx_status dot_general_ref(ref_call *c) {
   for (size_t i = 0; i < a->x_contract.n; i++)
     add_axis(&p, true, x->dims[a->x_contract.data[i]], xs[a->x_contract.data[i]],
              ys[a->y_contract.data[i]]);
-  contract(&p, c->out[0], 0, x, 0, y, 0);
-  return RLX_OK;
+  return contract_all(&p, c);
 }
 
 /* Axes of an operand in a new order, each list merged into one axis. */
@@ -348,11 +382,15 @@ static rlx_status grouped_matmul_ref(ref_call *c) {
   contraction p = {0};
   add_axis(&p, false, n, 0, 1);
   add_axis(&p, true, k, 1, n);
-  for (int64_t i = 0, e; i < rows; i++) {
-    RLX_TRY(ref_index(tensor_int(c->in[2], i % m), bank->dims[0], &e));
-    contract(&p, c->out[0], i * n, x, i * k, bank, e * k * n);
+  factor f[2];
+  RLX_TRY(open_factors(f, c->in, 2));
+  rlx_status status = RLX_OK;
+  for (int64_t i = 0, e; i < rows && status == RLX_OK; i++) {
+    status = ref_index(tensor_int(c->in[2], i % m), bank->dims[0], &e);
+    if (status == RLX_OK) contract(&p, c->out[0], i * n, &f[0], i * k, &f[1], e * k * n);
   }
-  return RLX_OK;
+  close_factors(f, 2);
+  return status;
 }
 
 /* MLX picks the matrices itself for floats of up to 32 bits; others get a copy per row. */
@@ -415,20 +453,25 @@ static rlx_status lora_matmul_infer(ir_infer *c) {
 }
 
 /* Row `row` of x times column `col` of a matrix. */
-static double row_times(const rlx_tensor *x, int64_t row, const rlx_tensor *matrix, int64_t col) {
-  const contraction p = {.n_sum = 1, .sum = {{matrix->dims[0], 1, matrix->dims[1]}}};
-  return dot(&p, x, row * matrix->dims[0], matrix, col).v.real;
+static double row_times(const factor *x, int64_t row, const factor *matrix, int64_t col) {
+  const int64_t k = matrix->t->dims[0];
+  const contraction p = {.n_sum = 1, .sum = {{k, 1, matrix->t->dims[1]}}};
+  return dot(&p, x, row * k, matrix, col).v.real;
 }
 
 static rlx_status lora_matmul_ref(ref_call *c) {
-  const rlx_tensor *x = c->in[0], *y = c->in[1], *z = c->in[2], *u = c->in[3];
-  const int64_t n = y->dims[1], rank = z->dims[1];
+  const int64_t n = c->in[1]->dims[1], rank = c->in[2]->dims[1];
+  factor f[4]; /* x, y, z, u */
+  RLX_TRY(open_factors(f, c->in, 4));
   for (int64_t i = 0; i < c->out[0]->count; i++) {
+    const int64_t row = i / n, col = i % n;
     double low = 0;
     for (int64_t r = 0; r < rank; r++)
-      low += row_times(x, i / n, z, r) * tensor_real(u, r * n + i % n);
-    tensor_set_real(c->out[0], i, row_times(x, i / n, y, i % n) + ATTRS(lora_matmul)->scale * low);
+      low += row_times(&f[0], row, &f[2], r) * f[3].real[r * n + col];
+    const double full = row_times(&f[0], row, &f[1], col);
+    tensor_set_real(c->out[0], i, full + ATTRS(lora_matmul)->scale * low);
   }
+  close_factors(f, 4);
   return RLX_OK;
 }
 

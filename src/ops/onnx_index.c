@@ -182,9 +182,6 @@ rlx_status import_one_hot(onnx_node *n) {
   a.depth = (int64_t)depth;
   a.axis = onnx_int(n, "axis", -1);
   a.dtype = RLX_BOOL;
-  rlx_val zero = onnx_scalar(n, indices, 0), wide = onnx_scalar(n, indices, depth);
-  rlx_val wrapped = rlx_add(n->g, indices, wide);
-  indices = rlx_where(n->g, rlx_lt(n->g, indices, zero), wrapped, indices);
   rlx_val mask = rlx_one_hot(n->g, indices, &a);
   n->out[0] = rlx_where(n->g, mask, pick(n, values, 1), pick(n, values, 0));
   return RLX_OK;

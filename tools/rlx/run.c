@@ -15,6 +15,8 @@ static rlx_dtype_kind kind_of(const rlx_tensor *t) {
 static void add_real(text *out, double value, int digits, bool as_json) {
   if (as_json && !isfinite(value)) {
     text_add(out, "null");
+  } else if (isnan(value)) {
+    text_add(out, "nan"); /* printf may say "-nan" */
   } else {
     text_addf(out, "%.*g", digits, value);
   }
