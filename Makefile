@@ -28,7 +28,7 @@ demo: setup ## a real model names the types of a few files
 	@model=$$(scripts/fetch.py model magika) && build/examples/filetypes "$${model%/models/*}" \
 	  README.md Makefile CMakeLists.txt CMakePresets.json LICENSE .clang-format \
 	  examples/filetypes.c src/mlx/shim_eval.cpp scripts/fetch.py scripts/setup.sh \
-	  build/librlx.so "$$model"
+	  build/librlx.so
 
 check: build fetch ## the whole test suite
 	@$(call test_in,build)

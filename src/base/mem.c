@@ -17,7 +17,9 @@ struct arena_block {
 };
 
 void *mem_new(size_t count, size_t size) {
-  return count && size ? calloc(count, size) : calloc(1, 1);
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes) || bytes > PTRDIFF_MAX) return NULL;
+  return calloc(bytes ? bytes : 1, 1);
 }
 
 void *mem_grow(void *old, size_t size) { return realloc(old, size ? size : 1); }

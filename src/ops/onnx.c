@@ -187,9 +187,7 @@ static rlx_status import_mapped(onnx_node *n, const ir_op *op, const mapping *m)
     if (!attr_take(&op->attrs[index], attrs, &n->attrs[i]))
       return status_set(RLX_ERROR_FORMAT, "attribute '%s' has the wrong type", n->attrs[i].name);
   }
-  rlx_val first = graph_add(n->g, op, n->in, n->n_in, attrs, NULL, 0);
-  size_t made = first.id ? graph_node_of(n->g, first)->n_out : 0;
-  for (size_t i = 0; i < n->n_out && i < made; i++) n->out[i] = rlx_nth(first, (uint32_t)i);
+  onnx_outputs(n, graph_add(n->g, op, n->in, n->n_in, attrs, NULL, 0));
   return RLX_OK;
 }
 

@@ -70,6 +70,8 @@ typedef struct onnx_bind {
 } onnx_bind;
 rlx_val onnx_add(onnx_node *n, const char *op, const rlx_val *in, size_t n_in, const void *attrs,
                  const onnx_bind *binds, size_t n_binds);
+/* Takes the outputs of a node of ours, as many as the file names and the node has. */
+void onnx_outputs(onnx_node *n, rlx_val first);
 /* The integers of a value as far as they are known: numbers and dim handles. False if they are not.
  * The list lives in the graph. */
 bool onnx_content(const onnx_node *n, rlx_val v, rlx_ints *out_list);

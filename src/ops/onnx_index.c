@@ -57,10 +57,7 @@ rlx_status import_split(onnx_node *n) {
     RLX_TRY(split_evenly(n, onnx_dims(n, x).data[a.axis], sizes, parts));
     a.sizes = (rlx_ints){sizes, parts};
   }
-  if (a.sizes.n && a.sizes.n < n->n_out)
-    return status_set(RLX_ERROR_FORMAT, "%zu sizes for %zu outputs", a.sizes.n, n->n_out);
-  rlx_val first = onnx_add(n, "split", &x, 1, &a, &bind, 1);
-  for (size_t i = 0; i < n->n_out; i++) n->out[i] = rlx_nth(first, (uint32_t)i);
+  onnx_outputs(n, onnx_add(n, "split", &x, 1, &a, &bind, 1));
   return RLX_OK;
 }
 
@@ -88,6 +85,18 @@ static rlx_val pad_half(onnx_node *n, rlx_val pads, int64_t from, int64_t to) {
   return rlx_slice(n->g, pads, &a);
 }
 
+/* x padded with a value that is not known before the run: padded with zeros, then those are replaced,
+ * told by a mask that is padded alike. */
+static rlx_val pad_with(onnx_node *n, rlx_val x, const rlx_pad_attrs *a, const onnx_bind *binds,
+                        rlx_val value) {
+  rlx_expand_attrs all = rlx_expand_init();
+  all.dims = onnx_dims(n, x);
+  rlx_val inside = rlx_expand(n->g, rlx_scalar(n->g, RLX_BOOL, 1), &all);
+  inside = onnx_add(n, "pad", &inside, 1, a, binds, 2);
+  rlx_val padded = onnx_add(n, "pad", &x, 1, a, binds, 2);
+  return rlx_where(n->g, inside, padded, onnx_reshape(n, value, NULL, 0));
+}
+
 rlx_status import_pad(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
   size_t rank = onnx_rank(n, x);
@@ -95,11 +104,13 @@ rlx_status import_pad(onnx_node *n) {
   rlx_ints pads, axes = {0};
   rlx_dim before[RLX_MAX_RANK], after[RLX_MAX_RANK];
   onnx_bind binds[2] = {{"before", RLX_NIL}, {"after", RLX_NIL}};
-  bool inputs = n->opset >= 11, known = true;
+  bool inputs = n->opset >= 11, known = true, computed = false;
   a.mode = onnx_string(n, "mode", "constant");
   a.value = onnx_float(n, "value", 0);
-  if (inputs && onnx_in(n, 2).id && strcmp(a.mode, "constant") == 0)
-    RLX_TRY(onnx_known_real(n, 2, &a.value));
+  if (inputs && onnx_in(n, 2).id && strcmp(a.mode, "constant") == 0) {
+    computed = !graph_constant(n->g, onnx_in(n, 2));
+    if (!computed) RLX_TRY(onnx_known_real(n, 2, &a.value));
+  }
   if (inputs && onnx_in(n, 3).id) RLX_TRY(onnx_known_ints(n, 3, &axes));
   if (inputs)
     known = onnx_content(n, onnx_in(n, 1), &pads);
@@ -115,7 +126,11 @@ rlx_status import_pad(onnx_node *n) {
     binds[0].value = pad_half(n, onnx_in(n, 1), 0, (int64_t)rank);
     binds[1].value = pad_half(n, onnx_in(n, 1), (int64_t)rank, 2 * (int64_t)rank);
   }
-  n->out[0] = rank ? onnx_add(n, "pad", &x, 1, &a, binds, 2) : x;
+  if (rank == 0)
+    n->out[0] = x;
+  else
+    n->out[0] = computed ? pad_with(n, x, &a, binds, onnx_in(n, 2))
+                         : onnx_add(n, "pad", &x, 1, &a, binds, 2);
   return RLX_OK;
 }
 

@@ -126,8 +126,7 @@ rlx_status import_topk(onnx_node *n) {
     if (k.n != 1) return status_set(RLX_ERROR_SHAPE, "k has %zu elements", k.n);
     a.k = k.data[0];
   }
-  rlx_val first = rlx_topk(n->g, onnx_in(n, 0), &a);
-  for (size_t i = 0; i < n->n_out && i < 2; i++) n->out[i] = rlx_nth(first, (uint32_t)i);
+  onnx_outputs(n, rlx_topk(n->g, onnx_in(n, 0), &a));
   return RLX_OK;
 }
 

@@ -86,6 +86,11 @@ rlx_val onnx_add(onnx_node *n, const char *op, const rlx_val *in, size_t n_in, c
   return graph_add(n->g, o, in, n_in, attrs, dynamic, count);
 }
 
+void onnx_outputs(onnx_node *n, rlx_val first) {
+  size_t made = first.id ? graph_node_of(n->g, first)->n_out : 0;
+  for (size_t i = 0; i < n->n_out && i < made; i++) n->out[i] = rlx_nth(first, (uint32_t)i);
+}
+
 rlx_ints onnx_dims(const onnx_node *n, rlx_val v) {
   if (!v.id) return (rlx_ints){NULL, 0};
   const ir_type *t = &graph_value(n->g, v)->type;

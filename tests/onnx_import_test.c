@@ -1,0 +1,131 @@
+/* onnx_import_test.c: every ONNX operator's importer against nodes that make no sense: whatever the
+ * number, rank and dtype of inputs and whatever the attributes, the answer is a node or a status. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "ops/onnx.h"
+
+enum { ROUNDS = 6000, MAX_IN = 6, MAX_OUT = 3 };
+
+static uint64_t state = 1;
+static int64_t below(int64_t n) {
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return (int64_t)((state >> 33) % (uint64_t)n);
+}
+static int64_t odd_number(void) {
+  static const int64_t numbers[] = {0,  1,  2,  3,  4,         5,         7,        16, -1,
+                                    -2, -3, -7, 64, INT32_MAX, INT64_MAX, INT64_MIN};
+  return numbers[below(below(4) ? 9 : 16)];
+}
+
+static rlx_val odd_value(rlx_graph *g) {
+  static const rlx_dtype dtypes[] = {RLX_F32, RLX_F32, RLX_F32, RLX_I64, RLX_I64, RLX_F16,
+                                     RLX_I32, RLX_U8,  RLX_I8,  RLX_BOOL, RLX_F64};
+  rlx_dtype dtype = dtypes[below(11)];
+  size_t rank = (size_t)below(6);
+  rlx_dim dims[6];
+  char name[24];
+  if (below(8) == 0) return RLX_NIL;
+  if (below(3) == 0) { /* a small constant, often a list of numbers */
+    rlx_tensor *t;
+    int64_t n = below(6);
+    assert_int_equal(rlx_tensor_create(dtype, rank > 1 ? 1 : rank, &n, &t), RLX_OK);
+    for (int64_t i = 0; i < rlx_tensor_count(t); i++) tensor_set_int(t, i, odd_number());
+    rlx_val v = rlx_constant(g, t);
+    rlx_tensor_free(t);
+    return v;
+  }
+  for (size_t i = 0; i < rank; i++)
+    dims[i] = below(6) == 0 ? rlx_dim_named(g, below(2) ? "n" : "m") : below(5);
+  snprintf(name, sizeof name, "x%zu", rlx_graph_input_count(g));
+  return rlx_input(g, name, dtype, rank, dims);
+}
+
+/* Attribute names that importers ask for, with any type of value. */
+static size_t odd_attrs(onnx_attr *attrs, int64_t *ints, double *reals, rlx_tensor *tensor) {
+  static const char *const names[] = {
+      "axis", "axes", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "mode",
+      "to", "value", "blocksize", "split", "starts", "ends", "perm", "scales", "size", "alpha",
+      "output_shape", "output_padding", "num_groups", "num_outputs", "ceil_mode", "k", "epsilon",
+      "keepdims", "noop_with_empty_axes", "p", "min", "max", "dtype", "transA", "transB", "start",
+      "end", "largest", "coordinate_transformation_mode", "keep_aspect_ratio_policy", "value_ints"};
+  static const char *const words[] = {"", "SAME_UPPER", "SAME_LOWER", "VALID", "linear", "cubic",
+                                      "constant", "reflect", "wrap", "CRD", "not_larger", "tanh"};
+  size_t n = (size_t)below(6), count = sizeof names / sizeof names[0];
+  for (size_t i = 0; i < 6; i++) {
+    ints[i] = odd_number();
+    reals[i] = (double)below(8) / 2 - 1;
+  }
+  for (size_t i = 0; i < n; i++)
+    attrs[i] = (onnx_attr){.name = names[below((int64_t)count)],
+                           .type = (onnx_attr_type)below(ONNX_OTHER + 1),
+                           .i = odd_number(),
+                           .f = reals[0],
+                           .s = words[below(12)],
+                           .t = tensor,
+                           .ints = {ints, (size_t)below(6)},
+                           .floats = {reals, (size_t)below(6)}};
+  return n;
+}
+
+static void import_nonsense(const char *op, int64_t opset, rlx_tensor *tensor) {
+  rlx_graph *g;
+  rlx_val in[MAX_IN], out[MAX_OUT];
+  onnx_attr attrs[6];
+  int64_t ints[6];
+  double reals[6];
+  assert_int_equal(rlx_graph_create("nonsense", &g), RLX_OK);
+  onnx_node n = {.g = g, .op = op, .domain = "", .name = "", .opset = opset, .in = in, .out = out};
+  n.n_in = (size_t)below(MAX_IN + 1);
+  n.n_out = 1 + (size_t)(below(4) == 0 ? below(MAX_OUT) : 0);
+  for (size_t i = 0; i < n.n_in; i++) in[i] = odd_value(g);
+  while (n.n_in && !in[n.n_in - 1].id) n.n_in--;
+  n.attrs = attrs;
+  n.n_attrs = odd_attrs(attrs, ints, reals, tensor);
+  assert_int_equal(rlx_graph_status(g), RLX_OK);
+  rlx_status status = onnx_import(&n);
+  if (status == RLX_OK) {
+    for (size_t i = 0; i < n.n_out; i++) assert_true(out[i].id && out[i].id < g->values.n);
+  } else {
+    assert_true(rlx_last_error()[0] != '\0');
+    assert_int_not_equal(status, RLX_ERROR_INTERNAL);
+  }
+  rlx_graph_free(g);
+}
+
+static void test_nonsense(void **unused) {
+  (void)unused;
+  char op[40];
+  int64_t since;
+  rlx_tensor *tensor;
+  assert_int_equal(rlx_tensor_create(RLX_I64, 1, (int64_t[]){2}, &tensor), RLX_OK);
+  for (size_t i = 0; onnx_at(i, op, sizeof op, &since); i++)
+    for (int round = 0; round < ROUNDS; round++)
+      import_nonsense(op, since + below(30 - since > 0 ? 30 - since : 1), tensor);
+  rlx_tensor_free(tensor);
+}
+
+static void test_lookup(void **unused) {
+  (void)unused;
+  char op[40];
+  int64_t since;
+  assert_true(onnx_known("", "Softmax", 13));
+  assert_true(onnx_known("ai.onnx", "Softmax", 12));
+  assert_false(onnx_known("", "Round", 10)); /* came with 11 */
+  assert_false(onnx_known("", "Soft", 13));
+  assert_false(onnx_known("", "", 13));
+  assert_false(onnx_known("com.example", "Softmax", 13));
+  for (size_t i = 0; onnx_at(i, op, sizeof op, &since); i++) {
+    assert_true(onnx_known("", op, since));
+    assert_true(since >= 1 && since <= 30);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lookup), cmocka_unit_test(test_nonsense)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
