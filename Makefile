@@ -41,5 +41,9 @@ stress: build ## 60 s of the thread test; without the lock it must fail
 	build/tests/stress_test 60
 	! build/tests/stress_nolock 60
 
+bench: setup ## what rlx adds to MLX called by hand from C++
+	@$(call build_in,release,rlx_tool bench_mlx_by_hand)
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE bench/overhead.py build/rlx build/bench/mlx_by_hand
+
 clean: ## removes build/; fetched files stay in the cache
 	rm -rf build

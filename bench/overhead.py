@@ -48,7 +48,8 @@ def write_model(path, text):
 def median_us(command):
     # An exported core type would slow OpenBLAS down on both sides.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
-    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True,
+                            env=environment)
     return json.loads(output.stdout)["median_us"]
 
 
@@ -60,8 +61,8 @@ def main(rlx, by_hand, rounds=5):
             write_model(model, graph())
             ours, theirs = [], []
             for _ in range(int(rounds)):
-                ours.append(median_us([rlx, "bench", model, "--json", "--mode", "lazy",
-                                       "--device", "cpu", "--min-seconds", SECONDS]))
+                ours.append(median_us([rlx, "bench", model, "--json", "--random", "1", "--mode",
+                                       "lazy", "--device", "cpu", "--min-seconds", SECONDS]))
                 theirs.append(median_us([by_hand, graph.__name__, SECONDS]))
             a, b = statistics.median(ours), statistics.median(theirs)
             print(f"{graph.__name__:8} rlx {a:9.1f} us   MLX by hand {b:9.1f} us   ratio {a / b:.3f}")

@@ -11,7 +11,7 @@
 /* Adds inputs like those of the case's graph to `g`. */
 static void add_inputs(rlx_graph *g, const table_case *c, rlx_val *in) {
   for (size_t i = 0; i < c->n_in; i++) {
-    char name[16];
+    char name[24];
     snprintf(name, sizeof name, "x%zu", i);
     const table_operand *o = &c->in[i];
     in[i] = o->absent ? RLX_NIL : rlx_input(g, name, o->dtype, o->rank, o->dims);
@@ -125,7 +125,7 @@ static rlx_graph *gradient_graph(const table_case *c, const ir_node *node, const
                                  size_t *place) {
   rlx_graph *g;
   rlx_val in[TABLE_IN] = {0};
-  char name[16];
+  char name[24];
   size_t n = 0;
   table_need(rlx_graph_create("gradient", &g));
   add_inputs(g, c, in);
