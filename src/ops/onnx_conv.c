@@ -119,7 +119,7 @@ static rlx_status resize_words(const onnx_node *n, rlx_resize_attrs *a) {
   bool old = n->opset < 11; /* Upsample, and Resize when it was new */
   a->mode = onnx_string(n, "mode", "nearest");
   a->coordinate = onnx_string(n, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
-  a->nearest = onnx_string(n, "nearest_mode", old ? "floor" : "round_prefer_floor");
+  a->nearest = onnx_string(n, "nearest_mode", "round_prefer_floor");
   a->cubic_a = onnx_float(n, "cubic_coeff_a", a->cubic_a);
   a->exclude_outside = onnx_int(n, "exclude_outside", 0) != 0;
   a->antialias = onnx_int(n, "antialias", 0) != 0;
@@ -169,6 +169,21 @@ static rlx_status resize_factors(onnx_node *n, rlx_resize_attrs *a, onnx_bind *b
   return RLX_OK;
 }
 
+/* Before opset 11 "nearest" rounds down when growing and up when shrinking. */
+static rlx_status resize_old_nearest(const onnx_node *n, rlx_val scales, rlx_resize_attrs *a) {
+  const rlx_tensor *t = graph_constant(n->g, scales);
+  size_t count = t ? (size_t)t->count : a->scales.n, grow = 0, shrink = 0;
+  for (size_t i = 0; i < count; i++) {
+    double scale = t ? tensor_real(t, (int64_t)i) : a->scales.data[i];
+    grow += scale > 1;
+    shrink += scale < 1;
+  }
+  if (grow && shrink)
+    return status_set(RLX_ERROR_UNSUPPORTED, "growing and shrinking at once before opset 11");
+  a->nearest = shrink ? "ceil" : "floor";
+  return RLX_OK;
+}
+
 rlx_status import_resize(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
   rlx_resize_attrs a = rlx_resize_init();
@@ -178,6 +193,7 @@ rlx_status import_resize(onnx_node *n) {
   double scales[RLX_MAX_RANK];
   RLX_TRY(resize_words(n, &a));
   RLX_TRY(resize_factors(n, &a, binds));
+  if (n->opset < 11) RLX_TRY(resize_old_nearest(n, binds[0].value, &a));
   a.axes = onnx_ints(n, "axes");
   if (strcmp(policy, "stretch") != 0 && !binds[0].value.id) {
     if (binds[1].value.id || a.sizes.n > RLX_MAX_RANK)

@@ -72,15 +72,16 @@ static rlx_status resize_infer(ir_infer *c) {
 
 /* --- where the elements of the result come from */
 
-/* The place in the operand of element o of the result. */
+/* The place in the operand of element o of the result; in f32, as everybody computes it: what is
+ * nearest hangs on the last bit. */
 static double source(const resize_axis *r, int64_t o) {
   const char *how = r->a->coordinate;
-  double at = (double)o, in = (double)r->in, out = (double)r->out;
-  if (word_is(how, "asymmetric")) return at / r->scale;
+  float at = (float)o, in = (float)r->in, out = (float)r->out, scale = (float)r->scale;
+  if (word_is(how, "asymmetric")) return at / scale;
   if (word_is(how, "align_corners")) return r->out > 1 ? at * (in - 1) / (out - 1) : 0;
   if (word_is(how, "pytorch_half_pixel") && r->out <= 1) return 0;
-  double half = (at + 0.5) / r->scale - 0.5;
-  if (word_is(how, "half_pixel_symmetric")) return in / 2 * (1 - out / (r->scale * in)) + half;
+  float half = (at + 0.5f) / scale - 0.5f;
+  if (word_is(how, "half_pixel_symmetric")) return in / 2 * (1 - out / (scale * in)) + half;
   return half;
 }
 
