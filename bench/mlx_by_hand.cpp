@@ -66,7 +66,7 @@ int report(double seconds) {
   return 0;
 }
 
-} // namespace
+}  // namespace
 
 int main(int argc, char **argv) {
   const double seconds = argc > 2 ? std::atof(argv[2]) : 1;

@@ -127,6 +127,7 @@ def test_usage(rlx):
         (["run", "a", "--input", "=f.npy"], ["not '=f.npy'"]),
         (["run", "a", "--input", "x="], ["not 'x='"]),
         (["run", "a", "--input", "--json"], ["--input needs a value"]),
+        (["run", "a", "--output", "y.npy"], ["--output wants FILE.npz, not 'y.npy'"]),
         (["run", "a", "--random", "one"], ["whole number", "'one'"]),
         (["run", "a", "--random", "-1"], ["--random"]),
         (["run", "a", "--random=-1"], ["'-1'"]),
@@ -190,7 +191,8 @@ def test_ops(rlx):
     names = [op["name"] for op in table.get("operations", [])]
     check(len(names) > 100 and len(set(names)) == len(names), "operations", len(names))
     check(all(op["doc"] for op in table["operations"]), "each operation is explained")
-    check({"Conv", "Reshape", "Softmax"} <= {op["name"] for op in table["onnx"]}, "ONNX operators")
+    onnx = [op["name"] for op in table["onnx"]]
+    check({"Conv", "Reshape", "Softmax"} <= set(onnx) and onnx == sorted(set(onnx)), "ONNX operators")
 
 
 def test_inspect(rlx):
@@ -327,8 +329,8 @@ def test_values(rlx):
 
 
 def test_bench(rlx):
-    rlx.expect(OK, ["median", "fastest", " us\n", "runs", "peak memory"], "bench", "affine.rlx",
-               "--random", "1", "--min-seconds", "0.05")
+    rlx.expect(OK, ["device, mode", "median", "fastest", " us\n", "runs", " MiB\n"], "bench",
+               "affine.rlx", "--random", "1", "--min-seconds", "0.05")
     keys = {"median_us", "min_us", "p99_us", "n", "load_ms", "first_run_ms", "peak_rss_mb"}
     for flags in ([], ["--mode", "eager"], ["--device", "reference"], ["--threads", "1"]):
         bench = rlx.json("bench", "affine.rlx", "--random", "1", "--min-seconds", "0.05", *flags)

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "mlx/lock.h"
+
 static rlx_tensor *vector(const float *values, int64_t n) {
   rlx_tensor *t;
   assert_int_equal(rlx_tensor_create(RLX_F32, 1, &n, &t), RLX_OK);
@@ -258,6 +260,12 @@ static void options_are_checked(void **unused) {
   rlx_graph_free(g);
 }
 
+/* Last: counted in builds with RLX_CHECK_LOCK. */
+static void mlx_was_called_under_the_lock(void **state) {
+  (void)state;
+  assert_int_equal(lock_violations(), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(ways_agree),
@@ -267,6 +275,7 @@ int main(void) {
       cmocka_unit_test(callers_buffers_are_filled),
       cmocka_unit_test(indices_are_checked),
       cmocka_unit_test(options_are_checked),
+      cmocka_unit_test(mlx_was_called_under_the_lock),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* tests/mlx_error_test.cpp: an operation that fails inside MLX, when it is scheduled or later on the
- * CPU stream's thread: the failure belongs to its own run and to no other. In C++, because only a
- * primitive of MLX can fail like that. */
+/* tests/mlx_error_test.cpp: an operation that fails inside MLX, when it is scheduled or later on
+ * the CPU stream's thread: the failure belongs to its own run and to no other. In C++, because only
+ * a primitive of MLX can fail like that. */
 #include <mlx/backend/cpu/encoder.h>
 #include <mlx/primitives.h>
 #include <setjmp.h>
@@ -158,7 +158,7 @@ void test_two_threads(void **) {
   close_context(m);
 }
 
-} // namespace
+}  // namespace
 
 int main() {
   const struct CMUnitTest tests[] = {

@@ -17,13 +17,13 @@ static int64_t below(int64_t n) {
   return (int64_t)((state >> 33) % (uint64_t)n);
 }
 static int64_t odd_number(void) {
-  static const int64_t numbers[] = {0,  1,  2,  3,  4,         5,         7,        16, -1,
-                                    -2, -3, -7, 64, INT32_MAX, INT64_MAX, INT64_MIN};
+  static const int64_t numbers[] = {0,  1,  2,  3,  4,  5,         7,         16,
+                                    -1, -2, -3, -7, 64, INT32_MAX, INT64_MAX, INT64_MIN};
   return numbers[below(below(4) ? 9 : 16)];
 }
 
 static rlx_val odd_value(rlx_graph *g) {
-  static const rlx_dtype dtypes[] = {RLX_F32, RLX_F32, RLX_F32, RLX_I64, RLX_I64, RLX_F16,
+  static const rlx_dtype dtypes[] = {RLX_F32, RLX_F32, RLX_F32, RLX_I64,  RLX_I64, RLX_F16,
                                      RLX_I32, RLX_U8,  RLX_I8,  RLX_BOOL, RLX_F64};
   rlx_dtype dtype = dtypes[below(11)];
   size_t rank = (size_t)below(6);
@@ -47,14 +47,49 @@ static rlx_val odd_value(rlx_graph *g) {
 
 /* Attribute names that importers ask for, with any type of value. */
 static size_t odd_attrs(onnx_attr *attrs, int64_t *ints, double *reals, rlx_tensor *tensor) {
-  static const char *const names[] = {
-      "axis", "axes", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "mode",
-      "to", "value", "blocksize", "split", "starts", "ends", "perm", "scales", "size", "alpha",
-      "output_shape", "output_padding", "num_groups", "num_outputs", "ceil_mode", "k", "epsilon",
-      "keepdims", "noop_with_empty_axes", "p", "min", "max", "dtype", "transA", "transB", "start",
-      "end", "largest", "coordinate_transformation_mode", "keep_aspect_ratio_policy", "value_ints"};
-  static const char *const words[] = {"", "SAME_UPPER", "SAME_LOWER", "VALID", "linear", "cubic",
-                                      "constant", "reflect", "wrap", "CRD", "not_larger", "tanh"};
+  static const char *const names[] = {"axis",
+                                      "axes",
+                                      "kernel_shape",
+                                      "strides",
+                                      "pads",
+                                      "dilations",
+                                      "group",
+                                      "auto_pad",
+                                      "mode",
+                                      "to",
+                                      "value",
+                                      "blocksize",
+                                      "split",
+                                      "starts",
+                                      "ends",
+                                      "perm",
+                                      "scales",
+                                      "size",
+                                      "alpha",
+                                      "output_shape",
+                                      "output_padding",
+                                      "num_groups",
+                                      "num_outputs",
+                                      "ceil_mode",
+                                      "k",
+                                      "epsilon",
+                                      "keepdims",
+                                      "noop_with_empty_axes",
+                                      "p",
+                                      "min",
+                                      "max",
+                                      "dtype",
+                                      "transA",
+                                      "transB",
+                                      "start",
+                                      "end",
+                                      "largest",
+                                      "coordinate_transformation_mode",
+                                      "keep_aspect_ratio_policy",
+                                      "value_ints"};
+  static const char *const words[] = {"",       "SAME_UPPER", "SAME_LOWER", "VALID",
+                                      "linear", "cubic",      "constant",   "reflect",
+                                      "wrap",   "CRD",        "not_larger", "tanh"};
   size_t n = (size_t)below(6), count = sizeof names / sizeof names[0];
   for (size_t i = 0; i < 6; i++) {
     ints[i] = odd_number();
@@ -126,6 +161,7 @@ static void test_lookup(void **unused) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lookup), cmocka_unit_test(test_nonsense)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lookup),
+                                     cmocka_unit_test(test_nonsense)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "mlx/lock.h"
 #include "table.h"
 
 static struct {
@@ -187,6 +188,7 @@ int main(int argc, char **argv) {
     if (op) run_op(op);
     else run_text(argv[i]);
   }
+  if (lock_violations() != 0) printf("MLX was called without the runtime lock\n");
   printf("%zu passed, %zu failed\n", run.passed, run.failed);
-  return run.failed != 0;
+  return run.failed != 0 || lock_violations() != 0;
 }

@@ -1,7 +1,8 @@
 /* tests/stress_test.c: `stress_test [SECONDS]`: eight threads build, compile, run and free
- * executables, some shared and some their own, through the public API; every result is compared with
- * what the reference gave beforehand. Ends with 1 after a wrong result or a failed call; a crash or a hang ends it too.
- * Built with src/mlx/lock.c under RLX_NO_LOCK it must fail: that is what makes it worth having. */
+ * executables, some shared and some their own, through the public API; every result is compared
+ * with what the reference gave beforehand. Ends with 1 after a wrong result or a failed call; a
+ * crash or a hang ends it too. Built with src/mlx/lock.c under RLX_NO_LOCK it must fail: that is
+ * what makes it worth having. */
 #define _XOPEN_SOURCE 700
 #include <pthread.h>
 #include <rlx/rlx.h>

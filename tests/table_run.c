@@ -123,7 +123,7 @@ static void check_variant(const table_case *c, const char *what, table_variant v
   rlx_graph *g;
   rlx_status status = case_graph(c, v, &g);
   if (status == RLX_OK) {
-    check_on(c, what, g, RLX_DEVICE_CPU, RLX_MODE_LAZY, v, values, want);
+    check_on(c, what, g, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, v, values, want);
     rlx_graph_free(g);
   } else if (!optional) {
     table_fail(c, what, "%s", rlx_last_error());
@@ -171,7 +171,7 @@ static void check_empty(const table_case *c) {
     rlx_tensor *values[TABLE_IN] = {0};
     case_values(&e, values);
     table_result want = case_run(g, RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT, plain, values);
-    check_on(c, what, g, RLX_DEVICE_CPU, RLX_MODE_LAZY, plain, values, &want);
+    check_on(c, what, g, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, plain, values, &want);
     result_free(&want);
     values_free(values, e.n_in);
     rlx_graph_free(g);
@@ -208,7 +208,7 @@ static void check_threads(const table_case *c, const rlx_graph *g, rlx_tensor *c
   worker w[THREADS] = {0};
   size_t n = collect_inputs(g, plain, values, in);
   rlx_exec *exec;
-  if (compile(g, RLX_DEVICE_CPU, RLX_MODE_LAZY, &exec) == RLX_OK) {
+  if (compile(g, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, &exec) == RLX_OK) {
     for (int i = 0; i < THREADS; i++) {
       w[i] = (worker){.exec = exec, .in = in, .n_in = n, .result = {.n = want->n}};
       if (pthread_create(&w[i].thread, NULL, work, &w[i]) != 0) table_need(RLX_ERROR_INTERNAL);
@@ -234,13 +234,13 @@ void check_runs(const table_case *c) {
   rlx_tensor *values[TABLE_IN] = {0};
   case_values(c, values);
   const bool ref = c->op->hooks->ref != NULL;
-  const rlx_device oracle = ref ? RLX_DEVICE_REFERENCE : RLX_DEVICE_CPU;
+  const rlx_device oracle = ref ? RLX_DEVICE_REFERENCE : RLX_DEVICE_DEFAULT;
   table_result want = case_run(g, oracle, RLX_MODE_EAGER, plain, values);
   if (want.status != RLX_OK) {
     table_fail(c, ref ? "reference" : "eager", "%s", want.error);
-  } else if (check_on(c, "lazy", g, RLX_DEVICE_CPU, RLX_MODE_LAZY, plain, values, &want)) {
+  } else if (check_on(c, "lazy", g, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, plain, values, &want)) {
     /* The others would only say the same again. */
-    check_on(c, "eager", g, RLX_DEVICE_CPU, RLX_MODE_EAGER, plain, values, &want);
+    check_on(c, "eager", g, RLX_DEVICE_DEFAULT, RLX_MODE_EAGER, plain, values, &want);
     check_variants(c, values, &want);
     check_threads(c, g, values, &want);
     if (ref) check_empty(c);
@@ -267,8 +267,8 @@ void check_refusal(const table_case *c) {
     rlx_device device;
     rlx_mode mode;
   } roads[] = {{"reference", RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT},
-               {"lazy", RLX_DEVICE_CPU, RLX_MODE_LAZY},
-               {"eager", RLX_DEVICE_CPU, RLX_MODE_EAGER}};
+               {"lazy", RLX_DEVICE_DEFAULT, RLX_MODE_LAZY},
+               {"eager", RLX_DEVICE_DEFAULT, RLX_MODE_EAGER}};
   rlx_tensor *values[TABLE_IN] = {0};
   case_values(c, values);
   for (size_t i = 0; i < sizeof roads / sizeof roads[0]; i++) {

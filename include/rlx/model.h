@@ -10,7 +10,16 @@ extern "C" {
 
 /* All options structs start with their own size, so that older and newer callers mix:
  *   rlx_load_options o = RLX_OPTIONS(rlx_load_options);  Zero in any other field is the default. */
-#define RLX_OPTIONS(type) {(uint32_t)sizeof(type)}
+#ifdef __cplusplus
+#define RLX_OPTIONS(type)                 \
+  []() {                                  \
+    type o_ = type();                     \
+    o_.struct_size = uint32_t(sizeof o_); \
+    return o_;                            \
+  }()
+#else
+#define RLX_OPTIONS(type) {.struct_size = (uint32_t)sizeof(type)}
+#endif
 
 typedef struct rlx_load_options {
   uint32_t struct_size;
@@ -22,7 +31,8 @@ typedef struct rlx_load_options {
 /* Reads a model file (.onnx, .rlx) as a graph; the format is told by its content. Initialisers
  * become constants that refer to the mapped file: it must not change while the graph or an
  * executable made from it lives. ONNX external data is read from beside the model only.
- * Errors: RLX_ERROR_UNSUPPORTED lists every node that has no mapping (name, op, opset, dtype). */
+ * Errors: RLX_ERROR_UNSUPPORTED lists the nodes that have no mapping (op, name, opset, dtype), the
+ * first 50 of them. */
 RLX_API RLX_MUST_USE rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
                                                rlx_graph **out_graph);
 

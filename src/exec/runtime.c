@@ -20,7 +20,7 @@
 #include "mlx/shim.h"
 
 #if defined(RLX_OPENBLAS)
-/* Calling these also keeps OpenBLAS among the direct dependencies, where MLX's own calls find it. */
+/* Calling these keeps OpenBLAS among the direct dependencies, where MLX's own calls find it. */
 char *openblas_get_config(void);
 char *openblas_get_corename(void);
 void openblas_set_num_threads(int threads);
@@ -89,8 +89,8 @@ static Dl_serinfo *search_path(void) {
   return path;
 }
 
-/* Is `file`, which was loaded, also the first of its name on our search path? If not, a program (a
- * Python that imported its own mlx) loaded it before us. Nothing on the path: nothing to compare. */
+/* Is `file`, which was loaded, also the first of its name on our search path? If not, the program
+ * (a Python that imported its own mlx) loaded it before us. No file there: nothing to compare. */
 static bool is_ours(const char *file) {
   const char *slash = strrchr(file, '/');
   Dl_serinfo *path = slash == NULL ? NULL : search_path();
@@ -100,8 +100,8 @@ static bool is_ours(const char *file) {
     char name[PATH_MAX];
     const int n = snprintf(name, sizeof name, "%s%s", path->dls_serpath[i].dls_name, slash);
     if (n < 0 || (size_t)n >= sizeof name || stat(name, &first) != 0) continue;
-    ours = stat(file, &loaded) == 0 && loaded.st_dev == first.st_dev &&
-           loaded.st_ino == first.st_ino;
+    ours =
+        stat(file, &loaded) == 0 && loaded.st_dev == first.st_dev && loaded.st_ino == first.st_ino;
     break;
   }
   mem_free(path);

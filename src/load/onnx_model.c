@@ -81,7 +81,12 @@ rlx_status onnx_open(onnx_model *m, io_map *file, const char *path,
   *m = (onnx_model){.file = file, .limits = *limits, .external = {.model_path = path}};
   m->external.max_bytes = limits->max_file_bytes;
   proto_model p = {0};
-  RLX_TRY(pb_decode(&proto_model_table, (pb_span){file->data, file->bytes}, &m->mem, &p));
+  rlx_status status =
+      pb_decode(&proto_model_table, (pb_span){file->data, file->bytes}, &m->mem, &p);
+  if (status == RLX_ERROR_FORMAT) {
+    return status_at(status, "neither a .rlx file nor a whole ONNX model");
+  }
+  RLX_TRY(status);
   if (!p.graph.data) return status_set(RLX_ERROR_FORMAT, "ModelProto: there is no graph");
   RLX_TRY(pb_decode(&proto_graph_table, p.graph, &m->mem, &m->graph));
   if (m->graph.nodes.n > limits->max_nodes) {

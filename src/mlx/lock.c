@@ -92,6 +92,4 @@ void lock_check_(void) {
   if (depth == 0) atomic_fetch_add_explicit(&violations, 1, memory_order_relaxed);
 }
 
-uint64_t lock_violations(void) {
-  return atomic_load_explicit(&violations, memory_order_relaxed);
-}
+uint64_t lock_violations(void) { return atomic_load_explicit(&violations, memory_order_relaxed); }

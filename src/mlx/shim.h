@@ -45,6 +45,7 @@ mx mx_from_data(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims,
  * thread: when MLX no longer needs the memory; at once if it was copied or on failure. */
 mx mx_from_owned(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, void *data,
                  void (*release)(void *), void *owner) MX_NOEXCEPT;
+/* For integers the value is truncated and wraps. */
 mx mx_scalar(mx_ctx *m, rlx_dtype dtype, double value) MX_NOEXCEPT;
 size_t mx_rank(mx a) MX_NOEXCEPT;
 int64_t mx_dim(mx a, size_t axis) MX_NOEXCEPT;

@@ -9,8 +9,8 @@
 namespace {
 
 /* Our plain types come first in their enum; MLX's in the same order. */
-constexpr mc::Dtype plain[] = {mc::bool_,   mc::uint8,   mc::uint16,   mc::uint32,  mc::uint64,
-                               mc::int8,    mc::int16,   mc::int32,    mc::int64,   mc::float16,
+constexpr mc::Dtype plain[] = {mc::bool_,    mc::uint8,   mc::uint16,  mc::uint32,   mc::uint64,
+                               mc::int8,     mc::int16,   mc::int32,   mc::int64,    mc::float16,
                                mc::bfloat16, mc::float32, mc::float64, mc::complex64};
 static_assert(RLX_BOOL == 0 && RLX_C64 + 1 == std::size(plain));
 
@@ -45,6 +45,21 @@ mc::array copy_of(mc::Shape shape, mc::Dtype dtype, const void *data) {
   return a;
 }
 
+/* A double as the integer that it truncates to, at the ends of the range where it has none. */
+template <class T>
+T whole(double v) {
+  using limits = std::numeric_limits<T>;
+  if (std::isnan(v)) return 0;
+  if (v <= static_cast<double>(limits::min())) return limits::min();
+  if (v >= static_cast<double>(limits::max())) return limits::max();
+  return static_cast<T>(v);
+}
+
+mc::array scalar_of(double v, mc::Dtype dtype) {
+  if (!mc::issubdtype(dtype, mc::integer)) return mc::array(v, dtype);
+  return v < 0 ? mc::array(whole<int64_t>(v), dtype) : mc::array(whole<uint64_t>(v), dtype);
+}
+
 /* start + i * step, each computed from i, so that errors do not add up. */
 struct progression {
   using iterator_category = std::input_iterator_tag;
@@ -66,7 +81,7 @@ struct progression {
   bool operator!=(const progression &o) const { return i != o.i; }
 };
 
-} // namespace
+}  // namespace
 
 mx shim::wrap(mx_ctx *m, mc::array a) {
   auto handle = std::make_unique<mx_array>(std::move(a));
@@ -173,8 +188,8 @@ void mx_drain(void) noexcept {
 
 mx mx_from_data(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims,
                 const void *data) noexcept {
-  return shim::op(
-      m, [&] { return copy_of(shim::shape_of(rank, dims), shim::dtype_of(dtype), data); });
+  return shim::op(m,
+                  [&] { return copy_of(shim::shape_of(rank, dims), shim::dtype_of(dtype), data); });
 }
 
 mx mx_from_owned(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, void *data,
@@ -192,7 +207,7 @@ mx mx_from_owned(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims, v
 }
 
 mx mx_scalar(mx_ctx *m, rlx_dtype dtype, double value) noexcept {
-  return shim::op(m, [&] { return mc::array(value, shim::dtype_of(dtype)); });
+  return shim::op(m, [&] { return scalar_of(value, shim::dtype_of(dtype)); });
 }
 
 mx mx_arange(mx_ctx *m, double start, double step, int64_t count, rlx_dtype dtype) noexcept {
@@ -219,4 +234,4 @@ rlx_dtype mx_dtype(mx a) noexcept {
   return static_cast<rlx_dtype>(p - plain);
 }
 
-} // extern "C"
+}  // extern "C"

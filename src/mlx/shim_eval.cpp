@@ -43,7 +43,7 @@ bool row_major(const mc::array &a) {
   return true;
 }
 
-} // namespace
+}  // namespace
 
 /* A CPU stream is waited for through `cpu`; a GPU's through MLX's events, each attached to an empty
  * array of its own, because waiting writes the array. */
@@ -72,8 +72,7 @@ std::unique_ptr<mx_event> event_of(const mx_ctx *m, const mx *arrays, size_t n) 
   auto event = std::make_unique<mx_event>();
   if (m->device == MX_CPU) {
     event->cpu = std::make_shared<completion>();
-    mc::scheduler::enqueue(m->stream,
-                           [c = event->cpu, s = m->stream] { complete(*c, s); });
+    mc::scheduler::enqueue(m->stream, [c = event->cpu, s = m->stream] { complete(*c, s); });
     return event;
   }
   for (size_t i = 0; i < n; i++) {
@@ -100,7 +99,7 @@ bool all_available(const mx *arrays, size_t n) {
   return true;
 }
 
-} // namespace
+}  // namespace
 
 extern "C" {
 
@@ -151,4 +150,4 @@ rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data) noexcept {
   return m->status;
 }
 
-} // extern "C"
+}  // extern "C"

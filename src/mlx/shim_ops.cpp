@@ -7,20 +7,20 @@ using shim::op;
 
 extern "C" {
 
-#define UNARY(name, mlx_name)                                        \
-  mx mx_##name(mx_ctx *m, mx a) noexcept {                           \
-    return op(m, [&] { return mc::mlx_name(at(a), m->stream); });    \
+#define UNARY(name, mlx_name)                                     \
+  mx mx_##name(mx_ctx *m, mx a) noexcept {                        \
+    return op(m, [&] { return mc::mlx_name(at(a), m->stream); }); \
   }
-#define BINARY(name, mlx_name)                                              \
-  mx mx_##name(mx_ctx *m, mx a, mx b) noexcept {                            \
-    return op(m, [&] { return mc::mlx_name(at(a), at(b), m->stream); });    \
+#define BINARY(name, mlx_name)                                           \
+  mx mx_##name(mx_ctx *m, mx a, mx b) noexcept {                         \
+    return op(m, [&] { return mc::mlx_name(at(a), at(b), m->stream); }); \
   }
-#define REDUCE(name, mlx_name)                                                            \
-  mx mx_##name(mx_ctx *m, mx a, const int *axes, size_t n_axes, bool keep) noexcept {     \
+#define REDUCE(name, mlx_name)                                                              \
+  mx mx_##name(mx_ctx *m, mx a, const int *axes, size_t n_axes, bool keep) noexcept {       \
     return op(m, [&] { return mc::mlx_name(at(a), ints(axes, n_axes), keep, m->stream); }); \
   }
-#define SCAN(name, mlx_name)                                                              \
-  mx mx_##name(mx_ctx *m, mx a, int axis, bool reverse, bool inclusive) noexcept {        \
+#define SCAN(name, mlx_name)                                                                \
+  mx mx_##name(mx_ctx *m, mx a, int axis, bool reverse, bool inclusive) noexcept {          \
     return op(m, [&] { return mc::mlx_name(at(a), axis, reverse, inclusive, m->stream); }); \
   }
 #include "mlx/shim_ops.def"
@@ -69,14 +69,13 @@ mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices) noexcept 
   });
 }
 
-mx mx_conv(mx_ctx *m, mx x, mx w, const int *strides, const int *pads_before,
-           const int *pads_after, const int *kernel_dilation, const int *input_dilation, size_t n,
-           int groups) noexcept {
+mx mx_conv(mx_ctx *m, mx x, mx w, const int *strides, const int *pads_before, const int *pads_after,
+           const int *kernel_dilation, const int *input_dilation, size_t n, int groups) noexcept {
   return op(m, [&] {
     return mc::conv_general(at(x), at(w), ints(strides, n), ints(pads_before, n),
-                            ints(pads_after, n), ints(kernel_dilation, n),
-                            ints(input_dilation, n), groups, false, m->stream);
+                            ints(pads_after, n), ints(kernel_dilation, n), ints(input_dilation, n),
+                            groups, false, m->stream);
   });
 }
 
-} // extern "C"
+}  // extern "C"

@@ -35,8 +35,8 @@ struct mx_ctx {
   mx_device device;
   mc::Stream stream;
   rlx_status status = RLX_OK;
-  std::vector<mx> handles;                    /* one reference on each, until the reset */
-  std::forward_list<std::vector<int>> lists;  /* mx_ints */
+  std::vector<mx> handles;                   /* one reference on each, until the reset */
+  std::forward_list<std::vector<int>> lists; /* mx_ints */
 };
 
 namespace shim {
@@ -49,7 +49,8 @@ struct failure {
 /* Of the exception being handled: sets the thread's sentence. */
 rlx_status status_of_exception() noexcept;
 
-template <class F> rlx_status guard(F &&body) noexcept {
+template <class F>
+rlx_status guard(F &&body) noexcept {
   lock_check();
   try {
     body();
@@ -62,7 +63,8 @@ template <class F> rlx_status guard(F &&body) noexcept {
 mx wrap(mx_ctx *m, mc::array a); /* a new handle that the context owns */
 
 /* One operation: make() gives its array. NULL if the context has failed or fails now. */
-template <class F> mx op(mx_ctx *m, F &&make) noexcept {
+template <class F>
+mx op(mx_ctx *m, F &&make) noexcept {
   if (m->status != RLX_OK) return nullptr;
   mx out = nullptr;
   m->status = guard([&] { out = wrap(m, make()); });
@@ -84,6 +86,6 @@ const mc::Stream &stream_of(mx_device device);
 /* Is MLX's host memory a size_t byte count with the data right behind it? */
 bool buffers_are_counted();
 
-} // namespace shim
+}  // namespace shim
 
 #endif

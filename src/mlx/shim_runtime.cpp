@@ -1,6 +1,6 @@
 /* mlx/shim_runtime.cpp: the process: streams, devices, memory, and exceptions as statuses. */
-#include <mlx/scheduler.h>
 #include <dlfcn.h>
+#include <mlx/scheduler.h>
 
 #include <future>
 #include <optional>
@@ -10,8 +10,8 @@
 
 namespace {
 
-/* The thread that makes MLX's scheduler is thrown the error of any CPU task, whoever's it was, at its
- * next call. A thread that makes no calls takes that part; it stays, because ids are reused. */
+/* The thread that makes MLX's scheduler is thrown the error of any CPU task, whoever's it was, at
+ * its next call. A thread that makes no calls takes that part; it stays, because ids are reused. */
 void make_scheduler() {
   std::promise<void> made;
   std::thread([&made] {
@@ -44,7 +44,7 @@ const shared_streams &streams() {
   return s;
 }
 
-} // namespace
+}  // namespace
 
 rlx_status shim::status_of_exception() noexcept {
   try {
@@ -118,4 +118,4 @@ void mx_memory(uint64_t *active, uint64_t *cache, uint64_t *peak) noexcept {
   });
 }
 
-} // extern "C"
+}  // extern "C"

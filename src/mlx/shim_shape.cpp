@@ -29,7 +29,7 @@ using scatter_function = mc::array (*)(const mc::array &, const std::vector<mc::
 constexpr scatter_function scatters[] = {mc::scatter, mc::scatter_add, mc::scatter_prod,
                                          mc::scatter_max, mc::scatter_min};
 
-} // namespace
+}  // namespace
 
 extern "C" {
 
@@ -123,4 +123,4 @@ mx mx_scatter(mx_ctx *m, mx a, const mx *indices, size_t n_indices, mx updates, 
   });
 }
 
-} // extern "C"
+}  // extern "C"

@@ -6,7 +6,7 @@
 #include "ops/lower.h"
 #include "ops/window.h"
 
-enum { MAX_SPATIAL = 3 };
+enum { MAX_SPATIAL = 3, MAX_TAPS = 64 };
 
 /* --- shapes */
 
@@ -69,7 +69,11 @@ static rlx_status conv_transpose_sizes(ir_infer *c, const window_spec *s, rlx_di
     int64_t extra = window_item(a->output_padding, i, 0);
     rlx_dim spread = infer_mul(c, infer_sub(c, c->in[0].dims[2 + i], 1), stride);
     rlx_dim reach = infer_mul(c, infer_sub(c, s->kernel.data[i], 1), dilation);
-    out[i] = infer_add(c, infer_add(c, spread, reach), extra + 1 - pads);
+    rlx_dim whole = infer_add(c, infer_add(c, spread, reach), extra + 1);
+    if (dim_known(whole) && whole > INT32_MAX)
+      return infer_fail(c, RLX_ERROR_LIMIT, "spatial axis %zu would have %lld elements", i,
+                        (long long)whole);
+    out[i] = infer_sub(c, whole, pads);
     if (dim_known(out[i]) && out[i] < 1)
       return infer_fail(c, RLX_ERROR_SHAPE, "spatial axis %zu would have %lld elements", i,
                         (long long)out[i]);
@@ -165,7 +169,8 @@ static rlx_status conv_transpose_ref(ref_call *c) {
   window_spec s = transpose_spec(c->attrs, k->dims + 2, n);
   window_axis w[MAX_SPATIAL];
   window_resolve(&s, n, y->dims + 2, x->dims + 2, w);
-  int64_t groups = ATTRS(conv_transpose)->groups, out_per = k->dims[1], in_per = k->dims[0] / groups;
+  int64_t groups = ATTRS(conv_transpose)->groups, out_per = k->dims[1],
+          in_per = k->dims[0] / groups;
   int64_t in_area = product(x->dims + 2, n), out_area = product(y->dims + 2, n);
   double *plane = mem_new((size_t)out_area, sizeof *plane);
   if (!plane) return status_memory((size_t)out_area * sizeof *plane);
@@ -295,14 +300,16 @@ static mx conv_matmul(const conv_call *v, mx x, mx w) {
 }
 
 static mx conv_apply(const conv_call *v, mx x, mx w) {
-  bool dilated = false, single = true;
+  bool dilated = false;
+  int64_t taps = 1;
   for (size_t i = 0; i < v->n; i++) {
     dilated = dilated || v->axes[i].dilation > 1;
-    single = single && v->axes[i].kernel == 1;
+    taps *= v->axes[i].kernel;
   }
   /* CUDA's grouped and dilated convolution is wrong in MLX. */
   if (mx_ctx_device(v->m) == MX_GPU && (v->groups == 1 || !dilated)) return conv_native(v, x, w);
-  if (v->groups == v->in && v->out == v->in && !single) return conv_taps(v, x, w);
+  bool depthwise = v->groups == v->in && v->out == v->in;
+  if (depthwise && taps > 1 && taps <= MAX_TAPS) return conv_taps(v, x, w);
   return conv_matmul(v, x, w);
 }
 
@@ -332,7 +339,12 @@ static void conv_finish(conv_call *v, mx x, mx w) {
 
 static void conv_lower(lower_call *c) {
   const ir_type *x = lower_in_type(c, 0), *w = lower_in_type(c, 1), *y = lower_out_type(c, 0);
-  conv_call v = {c, c->m, x->rank - 2, .images = x->dims[0], .in = x->dims[1], .out = w->dims[0],
+  conv_call v = {c,
+                 c->m,
+                 x->rank - 2,
+                 .images = x->dims[0],
+                 .in = x->dims[1],
+                 .out = w->dims[0],
                  .groups = ATTRS(conv)->groups};
   window_spec s = conv_spec(c->attrs, w->dims + 2, v.n);
   window_resolve(&s, v.n, x->dims + 2, y->dims + 2, v.axes);
@@ -388,7 +400,12 @@ static mx conv_turned(const conv_call *v, mx w) {
 static void conv_transpose_lower(lower_call *c) {
   const rlx_conv_transpose_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0), *w = lower_in_type(c, 1), *y = lower_out_type(c, 0);
-  conv_call v = {c, c->m, x->rank - 2, .images = x->dims[0], .in = x->dims[1], .out = y->dims[1],
+  conv_call v = {c,
+                 c->m,
+                 x->rank - 2,
+                 .images = x->dims[0],
+                 .in = x->dims[1],
+                 .out = y->dims[1],
                  .groups = a->groups};
   mx spread = c->in[0], turned = c->in[1];
   int from[2 + MAX_SPATIAL] = {0}, to[2 + MAX_SPATIAL], ones[2 + MAX_SPATIAL] = {1, 1};
@@ -432,13 +449,16 @@ RLX_BLOCK(conv) = {
         "f32[1,4,6,6], f32[4,1,3,3], f32[4] groups=4 pads=[1,1,1,1];"
         "f32[1,4,7,6], f32[4,1,3,3] groups=4 strides=[2,2] dilations=[2,1] pads=[1,1,1,1];"
         "f32[1,4,6,6], f32[8,1,3,3] groups=4; f32[2,3,5,5], f32[4,3,1,1], f32[4];"
-        "f32[2,3,5,5], f32[4,3,1,1] strides=[2,2]; f32[1,2,5,6,4], f32[3,2,2,3,2] pads=[1,1,0,1,1,0];"
+        "f32[2,3,5,5], f32[4,3,1,1] strides=[2,2]; f32[1,2,5,6,4], f32[3,2,2,3,2] "
+        "pads=[1,1,0,1,1,0];"
         "f32[1,3,7,8], f32[2,3,3,4] auto_pad=same_upper strides=[2,3];"
         "f32[1,3,7,8], f32[2,3,3,4] auto_pad=same_lower strides=[2,3]; f32[0,3,5,5], f32[4,3,3,3];"
-        "f64[1,2,5,5], f64[3,2,3,3]; f16[1,2,5,5], f16[3,2,3,3]; bf16[1,2,5,5], bf16[3,2,3,3], bf16[3];"
+        "f64[1,2,5,5], f64[3,2,3,3]; f16[1,2,5,5], f16[3,2,3,3]; bf16[1,2,5,5], bf16[3,2,3,3], "
+        "bf16[3];"
         "f32[1,3,5,5], f32[4,2,3,3] !shape; f32[1,3,5,5], f32[4,3,6,6] !shape;"
         "f32[1,3,5,5], f32[4,3,3,3], f32[3] !shape; f32[1,3,5,5], f32[4,3,3] !shape;"
-        "f32[1,3,5,5], f32[4,3,3,3] strides=[0,1] !argument; f32[1,3,5,5], f32[4,3,3,3] pads=[1,1] !shape;"
+        "f32[1,3,5,5], f32[4,3,3,3] strides=[0,1] !argument; f32[1,3,5,5], f32[4,3,3,3] pads=[1,1] "
+        "!shape;"
         "f32[1,3,5,5], f32[4,3,3,3] groups=0 !argument; i32[1,3,5,5], i32[4,3,3,3] !dtype"),
 };
 

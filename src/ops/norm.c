@@ -21,8 +21,7 @@ static rlx_status batch_norm_ref(ref_call *c) {
     int64_t k = i / inner % channels;
     double root = sqrt(tensor_real(c->in[4], k) + ATTRS(batch_norm)->eps);
     double unit = (tensor_real(c->in[0], i) - tensor_real(c->in[3], k)) / root;
-    tensor_set_real(c->out[0], i,
-                    unit * tensor_real(c->in[1], k) + tensor_real(c->in[2], k));
+    tensor_set_real(c->out[0], i, unit * tensor_real(c->in[1], k) + tensor_real(c->in[2], k));
   }
   return RLX_OK;
 }
@@ -49,11 +48,13 @@ RLX_BLOCK(batch_norm) = {
     .ref = batch_norm_ref,
     .expand = batch_norm_expand,
     .no_grad = "its driver comes first",
-    .cases = CASES(
-        "f32[2,3,4,5], f32[3], f32[3], f32[3], f32[3]{0.1:3};"
-        "f32[4,3], f32[3], f32[3], f32[3], f32[3]{0.1:3} eps=0.01;"
-        "f64[2,3,4], f64[3], f64[3], f64[3], f64[3]{0.1:3}; f16[2,3,4], f16[3], f16[3], f16[3], f16[3]{0.1:3};"
-        "f32[0,3,4], f32[3], f32[3], f32[3], f32[3]{0.1:3};"
-        "f32[2,3,4], f32[4], f32[3], f32[3], f32[3] !shape; f32[3], f32[3], f32[3], f32[3], f32[3] !shape;"
-        "f32[2,3], f16[3], f16[3], f16[3], f16[3] !dtype; i32[2,3], i32[3], i32[3], i32[3], i32[3] !dtype"),
+    .cases = CASES("f32[2,3,4,5], f32[3], f32[3], f32[3], f32[3]{0.1:3};"
+                   "f32[4,3], f32[3], f32[3], f32[3], f32[3]{0.1:3} eps=0.01;"
+                   "f64[2,3,4], f64[3], f64[3], f64[3], f64[3]{0.1:3}; f16[2,3,4], f16[3], f16[3], "
+                   "f16[3], f16[3]{0.1:3};"
+                   "f32[0,3,4], f32[3], f32[3], f32[3], f32[3]{0.1:3};"
+                   "f32[2,3,4], f32[4], f32[3], f32[3], f32[3] !shape; f32[3], f32[3], f32[3], "
+                   "f32[3], f32[3] !shape;"
+                   "f32[2,3], f16[3], f16[3], f16[3], f16[3] !dtype; i32[2,3], i32[3], i32[3], "
+                   "i32[3], i32[3] !dtype"),
 };

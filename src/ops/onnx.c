@@ -129,10 +129,11 @@ rlx_ints onnx_ints(const onnx_node *n, const char *name) {
 }
 
 rlx_status onnx_dtype(int64_t code, rlx_dtype *out_dtype) {
-  static const rlx_dtype dtypes[] = { /* by TensorProto.DataType */
-      RLX_DTYPE_COUNT, RLX_F32, RLX_U8,  RLX_I8,          RLX_U16, RLX_I16,
-      RLX_I32,         RLX_I64, RLX_DTYPE_COUNT, RLX_BOOL, RLX_F16, RLX_F64,
-      RLX_U32,         RLX_U64, RLX_C64, RLX_DTYPE_COUNT, RLX_BF16};
+  static const rlx_dtype dtypes[] = {/* by TensorProto.DataType */
+                                     RLX_DTYPE_COUNT, RLX_F32, RLX_U8,  RLX_I8,          RLX_U16,
+                                     RLX_I16,         RLX_I32, RLX_I64, RLX_DTYPE_COUNT, RLX_BOOL,
+                                     RLX_F16,         RLX_F64, RLX_U32, RLX_U64,         RLX_C64,
+                                     RLX_DTYPE_COUNT, RLX_BF16};
   const int64_t count = sizeof dtypes / sizeof dtypes[0];
   *out_dtype = code >= 0 && code < count ? dtypes[code] : RLX_DTYPE_COUNT;
   if (*out_dtype != RLX_DTYPE_COUNT) return RLX_OK;

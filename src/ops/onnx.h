@@ -1,8 +1,8 @@
 /* ops/onnx.h: what ONNX calls our operations.
  *
- * Operators that are one operation say so in its block's `onnx` string. The others have an importer:
- * a row ONNX(name, first opset, function) in onnx.def, beside its function in an onnx_*.c file. The
- * reader of files (src/load) fills onnx_node and calls onnx_import; nothing here reads bytes. */
+ * Operators that are one operation say so in its block's `onnx` string. The others have an
+ * importer: a row ONNX(name, first opset, function) in onnx.def, its function in an onnx_*.c file.
+ * The reader of files (src/load) fills onnx_node, calls onnx_import; nothing here reads bytes. */
 #ifndef OPS_ONNX_H
 #define OPS_ONNX_H
 
@@ -43,13 +43,13 @@ typedef struct onnx_node {
 
 /* Is there a mapping at all? */
 bool onnx_known(const char *domain, const char *op, int64_t opset);
-/* Builds the node; RLX_ERROR_UNSUPPORTED with a reason where an attribute or type is not covered. */
+/* Builds the node; RLX_ERROR_UNSUPPORTED and why, where an attribute or type is not covered. */
 rlx_status onnx_import(onnx_node *n);
 /* The rows of the coverage table: all mappings, name and first opset. False past the end. */
 bool onnx_at(size_t index, char *out_name, size_t size, int64_t *out_since);
 
-/* --- for importers. A builder that fails leaves its mark on the graph, so that values need no checks
- * between; onnx_import reads the graph's status at the end. */
+/* --- for importers. A builder that fails leaves its mark on the graph, so that values need no
+ * checks between; onnx_import reads the graph's status at the end. */
 const onnx_attr *onnx_find(const onnx_node *n, const char *name);
 int64_t onnx_int(const onnx_node *n, const char *name, int64_t missing);
 double onnx_float(const onnx_node *n, const char *name, double missing);
@@ -61,9 +61,9 @@ static inline rlx_val onnx_in(const onnx_node *n, size_t i) {
 /* Our dtype for a TensorProto.DataType; RLX_ERROR_UNSUPPORTED naming it if there is none. */
 rlx_status onnx_dtype(int64_t code, rlx_dtype *out_dtype);
 
-/* Adds an operation some of whose list attributes come from values (Reshape's shape, Slice's starts).
- * Where the value's content is known it simply becomes the attribute; where not, the attribute stays
- * bound to the value and is filled in when shapes are concrete (only `dims` attributes can). */
+/* Adds an operation some of whose list attributes come from values (Reshape's shape, Slice's
+ * starts). Where the value's content is known it simply becomes the attribute; where not, the
+ * attribute stays bound to the value and is filled in when shapes are concrete (`dims` only). */
 typedef struct onnx_bind {
   const char *attr;
   rlx_val value; /* RLX_NIL: nothing to bind */
@@ -75,14 +75,14 @@ void onnx_outputs(onnx_node *n, rlx_val first);
 /* The integers of a value as far as they are known: numbers and dim handles. False if they are not.
  * The list lives in the graph. */
 bool onnx_content(const onnx_node *n, rlx_val v, rlx_ints *out_list);
-/* The numbers of an input that must be known now (axes, k): RLX_ERROR_UNSUPPORTED naming it if not. */
+/* The numbers of an input that must be known now (axes, k), else RLX_ERROR_UNSUPPORTED. */
 rlx_status onnx_known_ints(onnx_node *n, size_t input, rlx_ints *out_list);
 /* The same for one number of any dtype (Pad's value). */
 rlx_status onnx_known_real(onnx_node *n, size_t input, double *out_value);
 /* A list that used to be an attribute and became an input (`since` that opset). `given`: is it
  * there? */
-rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since, rlx_ints *out_list,
-                     bool *out_given);
+rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since,
+                     rlx_ints *out_list, bool *out_given);
 
 /* Values. */
 static inline rlx_dtype onnx_dtype_of(const onnx_node *n, rlx_val v) {

@@ -1,5 +1,6 @@
 /* ops/onnx_conv.c: importers of convolution, pooling and resampling. */
 #include "ops/onnx.h"
+#include "ops/window.h"
 
 /* --- windows: NOTSET, VALID, SAME_UPPER, SAME_LOWER */
 
@@ -25,9 +26,7 @@ rlx_status import_conv(onnx_node *n) {
   return RLX_OK;
 }
 
-static int64_t item(rlx_ints list, size_t i, int64_t missing) {
-  return i < list.n ? list.data[i] : missing;
-}
+static bool countable(int64_t v) { return v >= 0 && v <= INT32_MAX; }
 
 /* Pads of one axis of a transposed convolution so that the result has the size that is wanted:
  * SAME: the input's times the stride; otherwise that of output_shape. */
@@ -35,12 +34,16 @@ static rlx_status transpose_axis(const onnx_node *n, const rlx_conv_transpose_at
                                  int64_t *before, int64_t *after, int64_t *extra) {
   rlx_ints wanted = onnx_ints(n, "output_shape");
   rlx_dim in = onnx_dims(n, n->in[0]).data[2 + i], kernel = onnx_dims(n, n->in[1]).data[2 + i];
-  int64_t stride = item(a->strides, i, 1), reach = item(a->dilations, i, 1);
+  int64_t stride = window_item(a->strides, i, 1), reach = window_item(a->dilations, i, 1);
   if (!dim_known(kernel) || (wanted.n && !dim_known(in)))
     return status_set(RLX_ERROR_UNSUPPORTED, "pads that depend on sizes not known before the run");
-  *extra = item(a->output_padding, i, 0);
+  *extra = window_item(a->output_padding, i, 0);
+  int64_t want = wanted.n ? window_item(wanted, wanted.n - a->output_padding.n + i, 0) : 0;
+  if (!countable(stride) || !countable(reach) || !countable(*extra) || !countable(want) ||
+      !countable(kernel) || (wanted.n && !countable(in)))
+    return status_set(RLX_ERROR_LIMIT, "a stride, dilation or size out of range");
   int64_t total = *extra + (kernel - 1) * reach + 1 - stride; /* over stride * in */
-  if (wanted.n) total += stride * in - item(wanted, wanted.n - a->output_padding.n + i, 0);
+  if (wanted.n) total += stride * in - want;
   if (total < 0) {
     *extra -= total;
     total = 0;
@@ -118,7 +121,8 @@ rlx_status import_global_pool(onnx_node *n) {
 static rlx_status resize_words(const onnx_node *n, rlx_resize_attrs *a) {
   bool old = n->opset < 11; /* Upsample, and Resize when it was new */
   a->mode = onnx_string(n, "mode", "nearest");
-  a->coordinate = onnx_string(n, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
+  a->coordinate =
+      onnx_string(n, "coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
   a->nearest = onnx_string(n, "nearest_mode", "round_prefer_floor");
   a->cubic_a = onnx_float(n, "cubic_coeff_a", a->cubic_a);
   a->exclude_outside = onnx_int(n, "exclude_outside", 0) != 0;
@@ -144,7 +148,10 @@ static rlx_status resize_keep_aspect(const onnx_node *n, bool larger, rlx_resize
     sizes[i] = dims.data[axis];
   }
   for (size_t i = 0; i < a->sizes.n; i++) {
-    sizes[i] = (int64_t)floor((double)sizes[i] * scale + 0.5);
+    double size = floor((double)sizes[i] * scale + 0.5);
+    if (!(size >= 0 && size <= INT32_MAX))
+      return status_set(RLX_ERROR_SHAPE, "an axis of %g elements", size);
+    sizes[i] = (int64_t)size;
     scales[i] = scale;
   }
   a->scales = (rlx_reals){scales, a->sizes.n};

@@ -85,8 +85,8 @@ static rlx_val pad_half(onnx_node *n, rlx_val pads, int64_t from, int64_t to) {
   return rlx_slice(n->g, pads, &a);
 }
 
-/* x padded with a value that is not known before the run: padded with zeros, then those are replaced,
- * told by a mask that is padded alike. */
+/* x padded with a value that is not known before the run: padded with zeros, then those are
+ * replaced, told by a mask that is padded alike. */
 static rlx_val pad_with(onnx_node *n, rlx_val x, const rlx_pad_attrs *a, const onnx_bind *binds,
                         rlx_val value) {
   rlx_expand_attrs all = rlx_expand_init();
@@ -112,10 +112,8 @@ rlx_status import_pad(onnx_node *n) {
     if (!computed) RLX_TRY(onnx_known_real(n, 2, &a.value));
   }
   if (inputs && onnx_in(n, 3).id) RLX_TRY(onnx_known_ints(n, 3, &axes));
-  if (inputs)
-    known = onnx_content(n, onnx_in(n, 1), &pads);
-  else
-    pads = onnx_ints(n, "pads");
+  if (inputs) known = onnx_content(n, onnx_in(n, 1), &pads);
+  else pads = onnx_ints(n, "pads");
   if (known) {
     RLX_TRY(pad_lists(pads, axes, rank, before, after));
     a.before = (rlx_ints){before, rank};
@@ -126,8 +124,7 @@ rlx_status import_pad(onnx_node *n) {
     binds[0].value = pad_half(n, onnx_in(n, 1), 0, (int64_t)rank);
     binds[1].value = pad_half(n, onnx_in(n, 1), (int64_t)rank, 2 * (int64_t)rank);
   }
-  if (rank == 0)
-    n->out[0] = x;
+  if (rank == 0) n->out[0] = x;
   else
     n->out[0] = computed ? pad_with(n, x, &a, binds, onnx_in(n, 2))
                          : onnx_add(n, "pad", &x, 1, &a, binds, 2);
@@ -192,8 +189,7 @@ rlx_status import_one_hot(onnx_node *n) {
   rlx_val indices = onnx_cast(n, onnx_in(n, 0), RLX_I64), values = onnx_in(n, 2);
   double depth;
   RLX_TRY(onnx_known_real(n, 1, &depth));
-  if (!(depth >= 0 && depth <= INT32_MAX))
-    return status_set(RLX_ERROR_ARGUMENT, "depth %g", depth);
+  if (!(depth >= 0 && depth <= INT32_MAX)) return status_set(RLX_ERROR_ARGUMENT, "depth %g", depth);
   a.depth = (int64_t)depth;
   a.axis = onnx_int(n, "axis", -1);
   a.dtype = RLX_BOOL;

@@ -107,10 +107,8 @@ rlx_status import_shrink(onnx_node *n) {
 
 rlx_status import_is_inf(onnx_node *n) {
   rlx_val x = onnx_in(n, 0), y = rlx_is_inf(n->g, x), zero = onnx_scalar(n, x, 0);
-  if (!onnx_int(n, "detect_negative", 1))
-    y = rlx_bit_and(n->g, y, rlx_gt(n->g, x, zero));
-  if (!onnx_int(n, "detect_positive", 1))
-    y = rlx_bit_and(n->g, y, rlx_lt(n->g, x, zero));
+  if (!onnx_int(n, "detect_negative", 1)) y = rlx_bit_and(n->g, y, rlx_gt(n->g, x, zero));
+  if (!onnx_int(n, "detect_positive", 1)) y = rlx_bit_and(n->g, y, rlx_lt(n->g, x, zero));
   n->out[0] = y;
   return RLX_OK;
 }
@@ -175,8 +173,7 @@ rlx_status import_dequantize(onnx_node *n) {
   RLX_TRY(quantized_axis(n, x, scale, &axis));
   if (onnx_int(n, "output_dtype", 0)) RLX_TRY(onnx_dtype(onnx_int(n, "output_dtype", 0), &to));
   rlx_val y = onnx_cast(n, x, RLX_I32);
-  if (zero.id)
-    y = rlx_sub(n->g, y, onnx_cast(n, quantized_factor(n, zero, axis, x), RLX_I32));
+  if (zero.id) y = rlx_sub(n->g, y, onnx_cast(n, quantized_factor(n, zero, axis, x), RLX_I32));
   scale = quantized_factor(n, scale, axis, x);
   y = rlx_mul(n->g, onnx_cast(n, y, onnx_dtype_of(n, scale)), scale);
   n->out[0] = onnx_cast(n, y, to);
@@ -198,8 +195,7 @@ rlx_status import_quantize(onnx_node *n) {
   double low = kind == RLX_KIND_INT ? -ldexp(1, bits - 1) : 0, high = low + ldexp(1, bits) - 1;
   scale = onnx_cast(n, quantized_factor(n, scale, axis, x), RLX_F32);
   rlx_val y = rlx_round(g, rlx_div(g, onnx_cast(n, x, RLX_F32), scale));
-  if (zero.id)
-    y = rlx_add(g, y, onnx_cast(n, quantized_factor(n, zero, axis, x), RLX_F32));
+  if (zero.id) y = rlx_add(g, y, onnx_cast(n, quantized_factor(n, zero, axis, x), RLX_F32));
   rlx_clamp_attrs limits = rlx_clamp_init();
   limits.min = low;
   limits.max = high;

@@ -124,8 +124,8 @@ rlx_status import_rms_norm(onnx_node *n) {
   int64_t axis, axes[RLX_MAX_RANK];
   RLX_TRY(onnx_axis(onnx_int(n, "axis", -1), onnx_rank(n, x), &axis));
   x = onnx_cast(n, x, wide(dtype));
-  rlx_val root = inverse_root(n, x, axes_from(axes, axis, onnx_rank(n, x)),
-                              onnx_float(n, "epsilon", 1e-5));
+  rlx_val root =
+      inverse_root(n, x, axes_from(axes, axis, onnx_rank(n, x)), onnx_float(n, "epsilon", 1e-5));
   rlx_val y = onnx_cast(n, rlx_mul(n->g, x, root), onnx_dtype_of(n, onnx_in(n, 1)));
   n->out[0] = onnx_cast(n, rlx_mul(n->g, y, onnx_in(n, 1)), dtype);
   return RLX_OK;
@@ -164,7 +164,7 @@ rlx_status import_lrn(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
   rlx_ints dims = onnx_dims(n, x);
   int64_t size = onnx_int(n, "size", 0), kernel[2] = {size, 1};
-  if (dims.n < 2 || size < 1) return status_set(RLX_ERROR_SHAPE, "wants two axes or more and a size");
+  if (dims.n < 2 || size < 1) return status_set(RLX_ERROR_SHAPE, "wants two axes and a size");
   int64_t pads[4] = {(size - 1) / 2, 0, size / 2, 0};
   rlx_dim plane[4] = {dims.data[0], 1, dims.data[1],
                       dim_product(&g->dims, dims.data + 2, dims.n - 2)};

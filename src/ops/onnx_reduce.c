@@ -53,7 +53,8 @@ rlx_status import_reduce(onnx_node *n) {
   a.keep = onnx_int(n, "keepdims", 1) != 0;
   rlx_dtype dtype = onnx_dtype_of(n, x);
   bool none = !a.axes.n && onnx_int(n, "noop_with_empty_axes", 0);
-  bool real = (row->after || !row->op) && dtype != RLX_DTYPE_COUNT && dtype_kind(dtype) != RLX_KIND_FLOAT;
+  bool whole = dtype != RLX_DTYPE_COUNT && dtype_kind(dtype) != RLX_KIND_FLOAT;
+  bool real = whole && (row->after || !row->op); /* roots and logarithms are computed in reals */
   rlx_dtype in = dtype == RLX_BOOL ? RLX_U8 : real ? RLX_F64 : dtype;
   x = onnx_cast(n, x, in);
   if (row->before) x = row->before(n->g, x);
@@ -68,8 +69,8 @@ rlx_status import_arg_extreme(onnx_node *n) {
   a.axis = onnx_int(n, "axis", 0);
   a.keep = onnx_int(n, "keepdims", 1) != 0;
   a.last = onnx_int(n, "select_last_index", 0) != 0;
-  n->out[0] = rlx_graph_add(n->g, strcmp(n->op, "ArgMax") == 0 ? "argmax" : "argmin", n->in, n->n_in,
-                            &a);
+  const char *op = strcmp(n->op, "ArgMax") == 0 ? "argmax" : "argmin";
+  n->out[0] = rlx_graph_add(n->g, op, n->in, n->n_in, &a);
   return RLX_OK;
 }
 

@@ -9,10 +9,8 @@ static rlx_status constant_vector(onnx_node *n, rlx_dtype dtype, size_t rank, si
   int64_t dims[1] = {(int64_t)count};
   RLX_TRY(rlx_tensor_create(dtype, rank, dims, &t));
   for (int64_t i = 0; i < (int64_t)count; i++) {
-    if (reals)
-      tensor_set_real(t, i, reals[i]);
-    else
-      tensor_set_int(t, i, ints[i]);
+    if (reals) tensor_set_real(t, i, reals[i]);
+    else tensor_set_int(t, i, ints[i]);
   }
   n->out[0] = rlx_constant(n->g, t);
   rlx_tensor_free(t);
@@ -133,13 +131,14 @@ rlx_status import_tile(onnx_node *n) { return import_bound(n, "tile", "reps"); }
 
 /* --- ranges and triangles */
 
-/* The number of steps from start to limit, as a value: ceil((limit - start) / delta), not below 0. */
+/* The number of steps as a value: ceil((limit - start) / delta), not below 0. */
 static rlx_val range_count(onnx_node *n) {
   rlx_graph *g = n->g;
-  rlx_val start = onnx_cast(n, onnx_in(n, 0), RLX_F64), limit = onnx_cast(n, onnx_in(n, 1), RLX_F64);
+  rlx_val start = onnx_cast(n, onnx_in(n, 0), RLX_F64);
+  rlx_val limit = onnx_cast(n, onnx_in(n, 1), RLX_F64);
   rlx_val steps = rlx_div(g, rlx_sub(g, limit, start), onnx_cast(n, onnx_in(n, 2), RLX_F64));
-  rlx_val count = onnx_cast(n, rlx_ceil(g, rlx_maximum(g, steps, onnx_scalar(n, steps, 0))), RLX_I64);
-  return onnx_reshape(n, count, (rlx_dim[]){1}, 1);
+  steps = rlx_ceil(g, rlx_maximum(g, steps, onnx_scalar(n, steps, 0)));
+  return onnx_reshape(n, onnx_cast(n, steps, RLX_I64), (rlx_dim[]){1}, 1);
 }
 
 /* The same as a dim, where start, limit and delta are integers that are known as far as needed. */

@@ -1,4 +1,4 @@
-/* ops/onnx_tools.c: what importers share: known contents, attributes bound to values, small values. */
+/* ops/onnx_tools.c: what importers share: known contents, bound attributes, small values. */
 #include "ops/onnx.h"
 
 /* --- contents */
@@ -47,8 +47,8 @@ rlx_status onnx_known_real(onnx_node *n, size_t input, double *out_value) {
   return RLX_OK;
 }
 
-rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since, rlx_ints *out_list,
-                     bool *out_given) {
+rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since,
+                     rlx_ints *out_list, bool *out_given) {
   if (n->opset < since) {
     *out_list = onnx_ints(n, attr);
     *out_given = onnx_find(n, attr) != NULL;

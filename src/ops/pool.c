@@ -5,7 +5,7 @@
 #include "ops/lower.h"
 #include "ops/window.h"
 
-enum { MAX_SPATIAL = RLX_MAX_RANK - 2 };
+enum { MAX_SPATIAL = RLX_MAX_RANK - 2, MAX_TAPS = 24 };
 
 static window_spec max_spec(const rlx_max_pool_attrs *a) {
   return (window_spec){a->kernel, a->strides, a->pads, a->dilations, a->auto_pad, a->ceil};
@@ -100,10 +100,8 @@ static rlx_status max_pool_ref(ref_call *c) {
   int64_t at[RLX_MAX_RANK] = {0};
   for (int64_t i = 0; i < y->count; i++) {
     int64_t from = pool_ref_largest(&p, at[0] * y->dims[1] + at[1], at + 2);
-    if (from >= 0)
-      ref_copy(y, i, p.x, from);
-    else
-      tensor_set_real(y, i, dtype_lowest(y->dtype));
+    if (from >= 0) ref_copy(y, i, p.x, from);
+    else tensor_set_real(y, i, dtype_lowest(y->dtype));
     ref_next(y->rank, y->dims, at);
   }
   return RLX_OK;
@@ -132,10 +130,30 @@ static rlx_status avg_pool_ref(ref_call *c) {
 
 /* --- onto MLX */
 
+/* How windows are put together: two by two, or along an axis. */
+typedef struct pool_how {
+  mx (*combine)(mx_ctx *m, mx a, mx b);
+  mx (*reduce)(mx_ctx *m, mx a, const int *axes, size_t n_axes, bool keep);
+} pool_how;
+
+/* An axis with long windows: a view that has them as an axis of their own, which is reduced. */
+static mx pool_long(lower_call *c, mx x, const int *to, size_t rank, size_t axis,
+                    const window_axis *a, const pool_how *how) {
+  int64_t outer = 1, inner = 1, dims[RLX_MAX_RANK];
+  for (size_t i = 0; i < rank; i++) {
+    dims[i] = i == axis ? a->out : to[i];
+    if (i < axis) outer *= to[i];
+    if (i > axis) inner *= to[i];
+  }
+  int64_t shape[4] = {outer, a->out, a->kernel, inner};
+  int64_t strides[4] = {to[axis] * inner, a->stride * inner, a->dilation * inner, 1};
+  mx windows = mx_as_strided(c->m, mx_contiguous(c->m, x), lower_ints(c, shape, 4), strides, 4, 0);
+  return mx_reshape(c->m, how->reduce(c->m, windows, (int[]){2}, 1, false), rank, dims);
+}
+
 /* Pads x so that all windows fit, then replaces each spatial axis by that of the result: slices at
  * the taps, combined. */
-static mx pool_axes(lower_call *c, mx x, const window_axis *w, mx padding,
-                    mx (*combine)(mx_ctx *, mx, mx)) {
+static mx pool_axes(lower_call *c, mx x, const window_axis *w, mx padding, const pool_how *how) {
   const ir_type *type = lower_in_type(c, 0);
   size_t rank = type->rank;
   int before[RLX_MAX_RANK] = {0}, after[RLX_MAX_RANK] = {0};
@@ -152,13 +170,13 @@ static mx pool_axes(lower_call *c, mx x, const window_axis *w, mx padding,
   x = mx_pad(c->m, x, before, after, rank, padding);
   for (size_t i = 2; i < rank; i++) {
     const window_axis *a = &w[i - 2];
-    mx sum = NULL;
+    mx sum = a->kernel > MAX_TAPS ? pool_long(c, x, to, rank, i, a, how) : NULL;
     step[i] = (int)a->stride;
-    for (int64_t t = 0; t < a->kernel; t++) {
+    for (int64_t t = 0; t < a->kernel && a->kernel <= MAX_TAPS; t++) {
       from[i] = (int)(t * a->dilation);
       to[i] = from[i] + (int)((a->out - 1) * a->stride) + 1;
       mx slice = mx_slice(c->m, x, from, to, step, rank);
-      sum = sum ? combine(c->m, sum, slice) : slice;
+      sum = sum ? how->combine(c->m, sum, slice) : slice;
     }
     x = sum;
     from[i] = 0;
@@ -173,19 +191,19 @@ static bool pool_empty(lower_call *c) {
   const ir_type *y = lower_out_type(c, 0);
   bool empty = false;
   for (size_t i = 0; i < y->rank; i++) empty = empty || y->dims[i] == 0;
-  if (empty)
-    c->out[0] = mx_broadcast_to(c->m, mx_scalar(c->m, y->dtype, 0), y->rank, y->dims);
+  if (empty) c->out[0] = mx_broadcast_to(c->m, mx_scalar(c->m, y->dtype, 0), y->rank, y->dims);
   return empty;
 }
 
 static void max_pool_lower(lower_call *c) {
+  static const pool_how largest = {mx_maximum, mx_reduce_max};
   if (pool_empty(c)) return;
   const ir_type *x = lower_in_type(c, 0);
   window_spec s = max_spec(c->attrs);
   window_axis w[MAX_SPATIAL];
   window_resolve(&s, x->rank - 2, x->dims + 2, lower_out_type(c, 0)->dims + 2, w);
   mx lowest = mx_scalar(c->m, x->dtype, dtype_lowest(x->dtype));
-  c->out[0] = pool_axes(c, c->in[0], w, lowest, mx_maximum);
+  c->out[0] = pool_axes(c, c->in[0], w, lowest, &largest);
 }
 
 /* The number of elements under each window, [out..], as the product of a vector per axis. */
@@ -205,6 +223,7 @@ static mx pool_divisor(lower_call *c, const window_axis *w, size_t n, bool paddi
 }
 
 static void avg_pool_lower(lower_call *c) {
+  static const pool_how total = {mx_add, mx_reduce_sum};
   if (pool_empty(c)) return;
   const ir_type *x = lower_in_type(c, 0);
   size_t n = x->rank - 2;
@@ -212,7 +231,7 @@ static void avg_pool_lower(lower_call *c) {
   window_axis w[MAX_SPATIAL];
   window_resolve(&s, n, x->dims + 2, lower_out_type(c, 0)->dims + 2, w);
   rlx_dtype dtype = dtype_bytes(x->dtype) < sizeof(float) ? RLX_F32 : x->dtype;
-  mx sum = pool_axes(c, mx_cast(c->m, c->in[0], dtype), w, mx_scalar(c->m, dtype, 0), mx_add);
+  mx sum = pool_axes(c, mx_cast(c->m, c->in[0], dtype), w, mx_scalar(c->m, dtype, 0), &total);
   mx divisor = mx_cast(c->m, pool_divisor(c, w, n, ATTRS(avg_pool)->count_pad), dtype);
   c->out[0] = mx_cast(c->m, mx_div(c->m, sum, divisor), x->dtype);
 }
@@ -224,13 +243,19 @@ RLX_BLOCK(max_pool) = {
     .no_grad = "its driver comes first",
     .cases = CASES(
         "f32[2,3,7] kernel=[3]; f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1];"
-        "f32[1,2,8,8] kernel=[3,3] strides=[2,3] ceil=true; f32[1,2,8,9] kernel=[2,3] dilations=[2,3];"
+        "f32[1,2,8,8] kernel=[3,3] strides=[2,3] ceil=true; f32[1,2,8,9] kernel=[2,3] "
+        "dilations=[2,3];"
         "f32[1,2,7,8] kernel=[3,3] strides=[2,2] auto_pad=same_upper;"
-        "f32[1,2,7,8] kernel=[2,2] strides=[2,2] auto_pad=same_lower; f32[1,2,4,5,6] kernel=[2,2,3];"
+        "f32[1,2,7,8] kernel=[2,2] strides=[2,2] auto_pad=same_lower; f32[1,2,4,5,6] "
+        "kernel=[2,2,3];"
         "i8[1,2,6,6] kernel=[3,3] pads=[1,1,1,1]; u8[1,2,6,6] kernel=[3,3] pads=[1,1,1,1];"
-        "i64[1,2,6] kernel=[3] pads=[1,1]; f64[1,2,6] kernel=[3]; f16[1,2,6,6] kernel=[2,2] strides=[2,2];"
+        "i64[1,2,6] kernel=[3] pads=[1,1]; f64[1,2,6] kernel=[3]; f32[2,3,80] kernel=[30] "
+        "strides=[3] dilations=[2] pads=[5,9]; f16[1,2,6,6] kernel=[2,2] "
+        "strides=[2,2];"
         "f32[0,2,6,6] kernel=[2,2]; f32[1,1,2,2] kernel=[1,1] pads=[1,1,1,1];"
-        "f32[1,2,3,3] kernel=[4,4] !shape; f32[1,2,3,3] kernel=[2] !shape; f32[2,3] kernel=[] !shape;"
+        "f32[1,2,3,3] kernel=[4,4] !shape; f32[1,2,3] kernel=[2147483647] pads=[2147483647,9] "
+        "!limit; f32[1,2,3,3] kernel=[2] !shape; f32[2,3] kernel=[] "
+        "!shape;"
         "f32[1,2,3] kernel=[0] !argument; bool[1,2,3] kernel=[2] !dtype"),
 };
 
@@ -245,8 +270,11 @@ RLX_BLOCK(avg_pool) = {
         "f32[1,2,8,8] kernel=[3,3] strides=[2,3] ceil=true;"
         "f32[1,2,8,8] kernel=[3,3] strides=[2,3] pads=[1,1,1,1] ceil=true count_pad=true;"
         "f32[1,2,8,9] kernel=[2,3] dilations=[2,3]; f32[1,2,4,5,6] kernel=[2,2,3];"
-        "f32[1,2,7,8] kernel=[3,3] strides=[2,2] auto_pad=same_lower; f64[1,2,6] kernel=[3];"
-        "f16[1,2,6,6] kernel=[2,2] strides=[2,2]; bf16[1,2,6,6] kernel=[3,3]; f32[0,2,6,6] kernel=[2,2];"
-        "f32[1,2,3,3] kernel=[4,4] !shape; f32[1,2,3,3] kernel=[2,2] pads=[1] !shape;"
+        "f32[1,2,7,8] kernel=[3,3] strides=[2,2] auto_pad=same_lower; f64[1,2,6] kernel=[3]; "
+        "f32[2,3,80] kernel=[30] strides=[3] dilations=[2] pads=[5,9];"
+        "f16[1,2,6,6] kernel=[2,2] strides=[2,2]; bf16[1,2,6,6] kernel=[3,3]; f32[0,2,6,6] "
+        "kernel=[2,2];"
+        "f32[1,2,3,3] kernel=[4,4] !shape; f32[1,2,3] kernel=[2147483647] pads=[2147483647,9] "
+        "!limit; f32[1,2,3,3] kernel=[2,2] pads=[1] !shape;"
         "i32[1,2,3] kernel=[2] !dtype"),
 };

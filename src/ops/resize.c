@@ -1,11 +1,13 @@
 /* ops/resize.c: resampling by nearest, linear and cubic interpolation.
  *
  * Axes are independent: element o of an axis of the result is a weighted sum of a few elements of
- * the operand's axis. One routine (axis_taps) finds them; the reference sums them directly, `expand`
- * makes a gather per tap. */
+ * the operand's axis. One routine (axis_taps) finds them; the reference sums them directly,
+ * `expand` makes a gather per tap. */
 #include "ops/block.h"
 
 enum { MAX_TAPS = 1 << 12 };
+/* Places beyond it are as good as it; it fits int64. */
+static const double farthest = 1e15;
 
 /* The rule for one axis. */
 typedef struct resize_axis {
@@ -29,7 +31,7 @@ static rlx_dim scaled(ir_infer *c, rlx_dim in, double scale) {
   dim_table *t = &c->g->dims;
   if (dim_known(in)) return scaled_size(in, scale);
   if (scale == floor(scale)) return infer_mul(c, in, (int64_t)scale);
-  if (1 / scale == floor(1 / scale))
+  if (1 / scale == floor(1 / scale) && 1 / scale <= INT32_MAX)
     return dim_combine(t, RLX_DIM_FLOORDIV, in, (int64_t)(1 / scale));
   return dim_fresh(t);
 }
@@ -110,7 +112,7 @@ static double stretch(const resize_axis *r) {
 /* Element o is the sum of weight[t] * x[index[t]]. */
 static void axis_taps(const resize_axis *r, int64_t o, int64_t *index, double *weight) {
   const rlx_resize_attrs *a = r->a;
-  double at = source(r, o), sum = 0, s = stretch(r);
+  double at = fmax(-farthest, fmin(farthest, source(r, o))), sum = 0, s = stretch(r);
   if (word_is(a->mode, "nearest")) {
     index[0] = into_range(nearest(a->nearest, at), r->in);
     weight[0] = 1;
@@ -142,7 +144,7 @@ static bool axis_rule(const rlx_resize_attrs *a, size_t rank, size_t axis, int64
   r->out = a->sizes.n ? a->sizes.data[nth] : scaled_size(in, a->scales.data[nth]);
   r->scale = a->scales.n ? a->scales.data[nth] : (double)r->out / (double)in;
   int64_t radius = word_is(a->mode, "nearest") ? 0 : word_is(a->mode, "linear") ? 1 : 2;
-  if (radius) r->taps = 2 * (int64_t)ceil((double)radius / stretch(r));
+  if (radius && r->out) r->taps = 2 * (int64_t)fmin(MAX_TAPS, ceil((double)radius / stretch(r)));
   return in != r->out || r->scale != 1;
 }
 
@@ -241,10 +243,8 @@ static rlx_val axis_vector(rlx_graph *g, rlx_dtype dtype, size_t trailing, const
     return RLX_NIL;
   }
   for (int64_t o = 0; o < t->out; o++) {
-    if (dtype == RLX_I32)
-      tensor_set_int(v, o, t->index[o * t->taps + tap]);
-    else
-      tensor_set_real(v, o, t->weight[o * t->taps + tap]);
+    if (dtype == RLX_I32) tensor_set_int(v, o, t->index[o * t->taps + tap]);
+    else tensor_set_real(v, o, t->weight[o * t->taps + tap]);
   }
   rlx_val val = rlx_constant(g, v);
   rlx_tensor_free(v);
@@ -324,7 +324,8 @@ RLX_BLOCK(resize) = {
     .expand = resize_expand,
     .no_grad = "its driver comes first",
     .cases = CASES(
-        "f32[1,2,3,4] sizes=[1,2,6,8]; f32[1,2,3,4] scales=[1,1,2,3] coordinate=asymmetric nearest=floor;"
+        "f32[1,2,3,4] sizes=[1,2,6,8]; f32[1,2,3,4] scales=[1,1,2,3] coordinate=asymmetric "
+        "nearest=floor;"
         "f32[2,5,7] scales=[0.6,1.3] axes=[1,2] nearest=ceil; i32[2,5,7] sizes=[3] axes=[-1];"
         "f32[2,5,7] sizes=[3,9] axes=[1,2] nearest=round_prefer_ceil coordinate=align_corners;"
         "f32[1,2,3,4] sizes=[5,7] axes=[2,3] mode=linear;"
@@ -332,7 +333,8 @@ RLX_BLOCK(resize) = {
         "f32[1,2,6,4] sizes=[3,1] axes=[2,3] mode=linear coordinate=pytorch_half_pixel;"
         "f32[1,2,6,4] scales=[0.7,1.9] axes=[2,3] mode=linear coordinate=half_pixel_symmetric;"
         "f32[1,1,8,8] scales=[0.4,0.6] axes=[2,3] mode=linear antialias=true;"
-        "f32[1,1,5,6] sizes=[9,4] axes=[2,3] mode=cubic; f64[1,1,5,6] sizes=[9] axes=[2] mode=cubic;"
+        "f32[1,1,5,6] sizes=[9,4] axes=[2,3] mode=cubic; f64[1,1,5,6] sizes=[9] axes=[2] "
+        "mode=cubic;"
         "f32[1,1,5,6] scales=[1.5,0.5] axes=[2,3] mode=cubic cubic_a=-0.5 exclude_outside=true;"
         "f32[1,1,9,9] sizes=[4,5] axes=[2,3] mode=cubic antialias=true;"
         "f32[3,4] sizes=[3,4] mode=linear; f16[3,4] sizes=[6,8] mode=linear; f32[0,4] sizes=[0,8];"

@@ -29,6 +29,18 @@ static bool same_padding(const window_spec *s) {
   return s->auto_pad && strcmp(s->auto_pad, "none") != 0;
 }
 
+/* What the windows of an axis cover must be something that MLX can count. */
+static rlx_status check_span(ir_infer *c, const window_spec *s, size_t i, rlx_dim out) {
+  rlx_dim kernel = s->kernel.data[i];
+  if (!dim_known(out) || !dim_known(kernel)) return RLX_OK;
+  if (out <= WINDOW_MAX &&
+      (out - 1) * window_item(s->strides, i, 1) + (kernel - 1) * window_item(s->dilations, i, 1) <
+          WINDOW_MAX)
+    return RLX_OK;
+  return infer_fail(c, RLX_ERROR_LIMIT, "spatial axis %zu: the windows cover more than %d elements",
+                    i, WINDOW_MAX);
+}
+
 rlx_status window_infer(ir_infer *c, const window_spec *s, const rlx_dim *in, size_t n,
                         rlx_dim *out_dims) {
   RLX_TRY(window_check(c, s, n));
@@ -38,6 +50,7 @@ rlx_status window_infer(ir_infer *c, const window_spec *s, const rlx_dim *in, si
     int64_t stride = window_item(s->strides, i, 1), dilation = window_item(s->dilations, i, 1);
     if (same_padding(s)) {
       out_dims[i] = dim_combine(t, RLX_DIM_CEILDIV, in[i], stride);
+      RLX_TRY(check_span(c, s, i, out_dims[i]));
       continue;
     }
     /* what the window can still move: in + pads - dilation * (kernel - 1) - 1 */
@@ -48,12 +61,13 @@ rlx_status window_infer(ir_infer *c, const window_spec *s, const rlx_dim *in, si
       return infer_fail(c, RLX_ERROR_SHAPE,
                         "spatial axis %zu: a window over %lld elements does not fit in %lld", i,
                         (long long)reach, (long long)padded);
-    out_dims[i] = infer_add(
-        c, dim_combine(t, s->ceil ? RLX_DIM_CEILDIV : RLX_DIM_FLOORDIV, room, stride), 1);
+    out_dims[i] =
+        infer_add(c, dim_combine(t, s->ceil ? RLX_DIM_CEILDIV : RLX_DIM_FLOORDIV, room, stride), 1);
     if (s->ceil) { /* no window may start beyond the elements and the padding before them */
       rlx_dim starts = dim_combine(t, RLX_DIM_CEILDIV, infer_add(c, in[i], before), stride);
       out_dims[i] = dim_combine(t, RLX_DIM_MIN, out_dims[i], starts);
     }
+    RLX_TRY(check_span(c, s, i, out_dims[i]));
   }
   return RLX_OK;
 }

@@ -1,7 +1,6 @@
 /* rlx/bench.c: `rlx bench`: the time of a run, and of nothing else: inputs are bound by position
  * before, outputs are freed after the clock has stopped. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "host.h"
 #include "model.h"
@@ -74,34 +73,39 @@ static void report(const args *a, const model *m, double first_ms, timing *t, te
   qsort(t->ms, t->n, sizeof *t->ms, by_size);
   double median = (t->ms[t->n / 2] + t->ms[(t->n - 1) / 2]) / 2;
   const struct {
-    const char *key, *label;
+    const char *key, *label, *unit;
     double value;
   } rows[] = {
-      {"median_us", "median", median * 1e3},
-      {"min_us", "fastest", t->ms[0] * 1e3},
-      {"p99_us", "99th percentile", t->ms[(t->n * 99 + 99) / 100 - 1] * 1e3},
-      {"n", "runs", (double)t->n},
-      {"load_ms", "read and compile", m->load_ms},
-      {"first_run_ms", "first run", first_ms},
-      {"peak_rss_mb", "peak memory", host_peak_rss_mb()},
+      {"median_us", "median", " us", median * 1e3},
+      {"min_us", "fastest", " us", t->ms[0] * 1e3},
+      {"p99_us", "99th percentile", " us", t->ms[(t->n * 99 + 99) / 100 - 1] * 1e3},
+      {"n", "runs", "", (double)t->n},
+      {"load_ms", "read and compile", " ms", m->load_ms},
+      {"first_run_ms", "first run", " ms", first_ms},
+      {"peak_rss_mb", "peak memory", " MiB", host_peak_rss_mb()},
   };
   bool as_json = args_has(a, FLAG_JSON);
+  const char *device = device_name(rlx_exec_device(m->exec));
+  const char *mode = mode_name(rlx_exec_mode(m->exec));
   json j = {out, false};
-  if (as_json) json_open(&j, NULL, '{');
+  if (as_json) {
+    json_open(&j, NULL, '{');
+  } else {
+    text_addf(out, "device, mode        %s, %s\n", device, mode);
+  }
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (as_json) {
       json_real(&j, rows[i].key, rows[i].value);
       continue;
     }
-    const char *unit = strrchr(rows[i].key, '_');
     size_t start = out->n;
     text_addf(out, "%s", rows[i].label);
     text_pad(out, start, 20);
-    text_addf(out, "%.6g%s%s\n", rows[i].value, unit ? " " : "", unit ? unit + 1 : "");
+    text_addf(out, "%.6g%s\n", rows[i].value, rows[i].unit);
   }
   if (as_json) {
-    json_text(&j, "device", device_name(rlx_exec_device(m->exec)));
-    json_text(&j, "mode", mode_name(rlx_exec_mode(m->exec)));
+    json_text(&j, "device", device);
+    json_text(&j, "mode", mode);
     json_close(&j, '}');
     text_add(out, "\n");
   }

@@ -122,6 +122,10 @@ static int word_index(const char *list, const char *s) {
 }
 
 static bool ok_text(const char *s) { return *s != '\0'; }
+static bool ok_npz(const char *s) {
+  size_t n = strlen(s);
+  return n > 4 && strcmp(s + n - 4, ".npz") == 0;
+}
 static bool ok_pair(const char *s) {
   const char *last = strrchr(s, '=');
   return last && last != s && last[1];
@@ -152,6 +156,7 @@ static const struct {
   const char *wants;
 } checks[] = {
     [CHECK_TEXT] = {ok_text, NULL},
+    [CHECK_NPZ] = {ok_npz, NULL},
     [CHECK_PAIR] = {ok_pair, NULL},
     [CHECK_WORDS] = {NULL, NULL},
     [CHECK_SHAPE] = {ok_shape, "NAME=SIZE,SIZE,... with sizes that are whole numbers"},

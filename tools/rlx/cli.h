@@ -36,12 +36,12 @@ enum command_bit {
  * WORDS it is the list of those allowed. */
 #define FLAGS(F)                                                                                  \
   F(INPUT, "input", 0, "NAME=FILE.npy", PAIR, FOR_RUNS,                                           \
-    "read the input NAME from a file; repeatable, wins over --inputs")                            \
-  F(INPUTS, "inputs", 0, "FILE.npz", TEXT, FOR_RUNS, "read inputs from a file, keyed by name")    \
-  F(RANDOM, "random", 0, "SEED", WHOLE, FOR_RUNS, "fill the inputs that are not given")           \
+    "read the input or param NAME from a file; repeatable, wins over --inputs")                   \
+  F(INPUTS, "inputs", 0, "FILE.npz", TEXT, FOR_RUNS, "read inputs and params, keyed by name")     \
+  F(RANDOM, "random", 0, "SEED", WHOLE, FOR_RUNS, "fill what is not given with random numbers")   \
   F(SHAPE, "shape", 0, "NAME=1,3,224,224", SHAPE, FOR_RUNS,                                       \
     "the shape of a random input; repeatable (without: open sizes are 1)")                        \
-  F(OUTPUT, "output", 0, "FILE.npz", TEXT, FOR_RUNS, "write the outputs to a file")               \
+  F(OUTPUT, "output", 0, "FILE.npz", NPZ, FOR_RUNS, "write the outputs, keyed by name")           \
   F(MODE, "mode", 0, "lazy|eager", WORDS, FOR_RUNS, "evaluate at the end, or after each step")    \
   F(DEVICE, "device", 0, "cpu|gpu|reference", WORDS, FOR_RUNS,                                    \
     "where to run (without: a GPU if there is one); reference is plain C, slow")                  \
@@ -65,6 +65,7 @@ typedef enum flag_id {
 typedef enum flag_check {
   CHECK_NONE, /* takes no value */
   CHECK_TEXT,
+  CHECK_NPZ,    /* a name that ends in .npz */
   CHECK_PAIR,   /* NAME=FILE, where the name may hold '=' too */
   CHECK_SHAPE,  /* NAME=sizes */
   CHECK_WORDS,  /* one of the list */

@@ -169,8 +169,8 @@ static void check_blas(const rlx_runtime_info *r, finding *f) {
     found(f, VERDICT_WARN, "", "OPENBLAS_CORETYPE is set and may hold it back: unset it");
   } else if (gflops < LEAST_GFLOPS) {
     found(f, VERDICT_WARN, ": slow",
-          "MLX's own reference BLAS may be answering: librlx must be linked before libmlx, and "
-          "OpenBLAS be installed");
+          "either other programs keep the processors busy, or MLX's own reference BLAS answers: "
+          "librlx must be linked before libmlx, and OpenBLAS be installed");
   }
 }
 

@@ -1,5 +1,7 @@
 /* rlx/ops.c: `rlx ops`: the table of operations, and the ONNX operators that are read. */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -31,6 +33,33 @@ static void add_attrs(text *t, size_t op_index, const rlx_op_info *op) {
   if (!op->n_attrs) text_add(t, "-");
 }
 
+/* --- the ONNX operators by name, each once, with the first opset that is read */
+
+typedef struct onnx_list {
+  rlx_onnx_info *rows;
+  size_t n;
+} onnx_list;
+
+static int by_name(const void *a, const void *b) {
+  const rlx_onnx_info *x = a, *y = b;
+  int order = strcmp(x->name, y->name);
+  return order ? order : (x->since > y->since) - (x->since < y->since);
+}
+
+static onnx_list list_onnx(void) {
+  onnx_list l = {NULL, 0};
+  rlx_onnx_info row;
+  size_t all = 0;
+  while (rlx_onnx_at(all, &row)) all++;
+  l.rows = must_alloc(all, sizeof *l.rows);
+  for (size_t i = 0; i < all; i++) rlx_onnx_at(i, &l.rows[i]);
+  qsort(l.rows, all, sizeof *l.rows, by_name);
+  for (size_t i = 0; i < all; i++) {
+    if (!l.n || strcmp(l.rows[l.n - 1].name, l.rows[i].name) != 0) l.rows[l.n++] = l.rows[i];
+  }
+  return l;
+}
+
 /* --- text */
 
 static void ops_text(text *out) {
@@ -52,14 +81,15 @@ static void ops_text(text *out) {
     if (*op.onnx) text_addf(out, "    ONNX: %s\n", op.onnx);
   }
   text_add(out, "\nONNX operators, with the first opset they are read from:\n");
-  rlx_onnx_info onnx;
+  onnx_list onnx = list_onnx();
   size_t start = out->n;
-  for (size_t i = 0; rlx_onnx_at(i, &onnx); i++) {
+  for (size_t i = 0; i < onnx.n; i++) {
     bool full = i && out->n - start > 80;
     text_add(out, full ? "\n" : i ? "  " : "");
     if (full) start = out->n;
-    text_addf(out, "%s-%" PRId64, onnx.name, onnx.since);
+    text_addf(out, "%s-%" PRId64, onnx.rows[i].name, onnx.rows[i].since);
   }
+  free(onnx.rows);
   text_add(out, "\n");
 }
 
@@ -91,10 +121,11 @@ static void ops_markdown(text *out) {
     text_free(&attrs);
   }
   text_add(out, "\n| ONNX operator | from opset |\n| --- | --- |\n");
-  rlx_onnx_info onnx;
-  for (size_t i = 0; rlx_onnx_at(i, &onnx); i++) {
-    text_addf(out, "| %s | %" PRId64 " |\n", onnx.name, onnx.since);
+  onnx_list onnx = list_onnx();
+  for (size_t i = 0; i < onnx.n; i++) {
+    text_addf(out, "| %s | %" PRId64 " |\n", onnx.rows[i].name, onnx.rows[i].since);
   }
+  free(onnx.rows);
 }
 
 /* --- JSON */
@@ -137,13 +168,14 @@ static void ops_json(text *out) {
   for (size_t i = 0; rlx_op_at(i, &op); i++) json_op(&j, i, &op);
   json_close(&j, ']');
   json_open(&j, "onnx", '[');
-  rlx_onnx_info onnx;
-  for (size_t i = 0; rlx_onnx_at(i, &onnx); i++) {
+  onnx_list onnx = list_onnx();
+  for (size_t i = 0; i < onnx.n; i++) {
     json_open(&j, NULL, '{');
-    json_text(&j, "name", onnx.name);
-    json_int(&j, "since", onnx.since);
+    json_text(&j, "name", onnx.rows[i].name);
+    json_int(&j, "since", onnx.rows[i].since);
     json_close(&j, '}');
   }
+  free(onnx.rows);
   json_close(&j, ']');
   json_close(&j, '}');
   text_add(out, "\n");
