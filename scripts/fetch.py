@@ -121,7 +121,7 @@ def oracle():
     key = requirements.read_bytes() + sys.version.encode()
 
     def make(folder):
-        venv.create(folder, with_pip=False)
+        venv.create(folder, symlinks=True)
         pip("the tests' oracle", "--python", str(folder / "bin" / "python"), "install",
             "--only-binary=:all:", "-r", str(requirements))
 

@@ -142,9 +142,10 @@ rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data) noexcept {
   *out_data = nullptr;
   if (m->status != RLX_OK) return m->status;
   m->status = shim::guard([&] {
-    if (!shim::at(a).is_available()) {
-      throw shim::failure{status_set(RLX_ERROR_STATE, "an array is read before its run has ended")};
+    if (shim::at(a).status() == mc::array::Status::unscheduled) {
+      throw shim::failure{status_set(RLX_ERROR_STATE, "an array is read before it was scheduled")};
     }
+    a->value.wait(); /* the run has ended; an MLX with a GPU may still have to note it */
     *out_data = a->value.data<char>();
   });
   return m->status;

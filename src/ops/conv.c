@@ -442,7 +442,7 @@ RLX_BLOCK(conv) = {
     .infer = conv_infer,
     .ref = conv_ref,
     .lower = conv_lower,
-    .no_grad = "its driver comes first",
+    .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,7], f32[4,3,3]; f32[1,3,9,8], f32[4,3,3,2], f32[4] strides=[2,1] pads=[1,0,2,1];"
         "f32[2,4,7,7], f32[6,2,3,3] groups=2 dilations=[2,1] pads=[2,2,2,2];"
@@ -466,7 +466,7 @@ RLX_BLOCK(conv_transpose) = {
     .infer = conv_transpose_infer,
     .ref = conv_transpose_ref,
     .lower = conv_transpose_lower,
-    .no_grad = "its driver comes first",
+    .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,5], f32[3,4,3]; f32[1,3,4,5], f32[3,2,2,2], f32[2] strides=[2,2];"
         "f32[1,3,4,5], f32[3,2,3,3] strides=[2,3] pads=[1,0,1,2] output_padding=[1,0];"

@@ -257,6 +257,6 @@ RLX_BLOCK(complex_norm_sq) = {
     .infer = complex_norm_sq_infer,
     .ref = complex_norm_sq_ref,
     .lower = complex_norm_sq_lower,
-    .no_grad = "its driver comes first",
+    .no_grad = NO_GRAD_YET,
     .cases = CASES("c64[2,3]; c64[]; c64[0]; f32[2] !dtype"),
 };

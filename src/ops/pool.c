@@ -240,7 +240,7 @@ RLX_BLOCK(max_pool) = {
     .infer = max_pool_infer,
     .ref = max_pool_ref,
     .lower = max_pool_lower,
-    .no_grad = "its driver comes first",
+    .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,7] kernel=[3]; f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1];"
         "f32[1,2,8,8] kernel=[3,3] strides=[2,3] ceil=true; f32[1,2,8,9] kernel=[2,3] "
@@ -263,7 +263,7 @@ RLX_BLOCK(avg_pool) = {
     .infer = avg_pool_infer,
     .ref = avg_pool_ref,
     .lower = avg_pool_lower,
-    .no_grad = "its driver comes first",
+    .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,7] kernel=[3]; f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1];"
         "f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1] count_pad=true;"

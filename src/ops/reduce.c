@@ -200,7 +200,7 @@ static const reduction
                      .ref = name##_ref,                                                      \
                      .lower = name##_lower,                                                  \
                      .content = name##_content,                                              \
-                     .no_grad = "its driver comes first",                                    \
+                     .no_grad = NO_GRAD_YET,                                    \
                      .cases = CASES(cases_)}
 
 #define EVERY_REDUCTION                                                                       \
@@ -288,13 +288,13 @@ static void log_softmax_lower(lower_call *c) {
 RLX_BLOCK(softmax) = {.infer = softmax_infer,
                       .ref = softmax_ref,
                       .lower = softmax_lower,
-                      .no_grad = "its driver comes first",
+                      .no_grad = NO_GRAD_YET,
                       .onnx = "Softmax-13 axis",
                       .cases = CASES(SOFTMAX_CASES)};
 
 RLX_BLOCK(log_softmax) = {.infer = log_softmax_infer,
                           .ref = log_softmax_ref,
                           .lower = log_softmax_lower,
-                          .no_grad = "its driver comes first",
+                          .no_grad = NO_GRAD_YET,
                           .onnx = "LogSoftmax-13 axis",
                           .cases = CASES(SOFTMAX_CASES)};

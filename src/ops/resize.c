@@ -322,7 +322,7 @@ RLX_BLOCK(resize) = {
     .infer = resize_infer,
     .ref = resize_ref,
     .expand = resize_expand,
-    .no_grad = "its driver comes first",
+    .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[1,2,3,4] sizes=[1,2,6,8]; f32[1,2,3,4] scales=[1,1,2,3] coordinate=asymmetric "
         "nearest=floor;"

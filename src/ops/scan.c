@@ -58,7 +58,7 @@ static const scan sum_scan = {&row_add, 0, mx_cumsum}, prod_scan = {&row_mul, 1,
   RLX_BLOCK(name) = {.infer = name##_infer,                                           \
                      .ref = name##_ref,                                               \
                      .lower = name##_lower,                                           \
-                     .no_grad = "its driver comes first",                             \
+                     .no_grad = NO_GRAD_YET,                             \
                      .cases = CASES(cases_)}
 
 #define SCAN_CASES                                                                      \
