@@ -9,7 +9,6 @@
 #define RLX_EXEC_H
 
 #include <rlx/graph.h>
-#include <rlx/model.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -8,24 +8,14 @@
 extern "C" {
 #endif
 
-/* All options structs start with their own size, so that older and newer callers mix:
- *   rlx_load_options o = RLX_OPTIONS(rlx_load_options);  Zero in any other field is the default. */
-#ifdef __cplusplus
-#define RLX_OPTIONS(type)                 \
-  []() {                                  \
-    type o_ = type();                     \
-    o_.struct_size = uint32_t(sizeof o_); \
-    return o_;                            \
-  }()
-#else
-#define RLX_OPTIONS(type) {.struct_size = (uint32_t)sizeof(type)}
-#endif
-
 typedef struct rlx_load_options {
   uint32_t struct_size;
   uint32_t max_depth;      /* nesting of messages and sub-graphs, default 64, at most 1000 */
   uint64_t max_file_bytes; /* default 64 GiB */
   uint64_t max_nodes;      /* default 1,000,000 */
+  /* Inputs of an ONNX model whose values are known by now: they become constants, which may refer to
+   * these tensors. Axes, sizes and the like that a model takes as inputs are given so. May be NULL. */
+  const rlx_tensors *values;
 } rlx_load_options;
 
 /* Reads a model file (.onnx, .rlx) as a graph; the format is told by its content. Initialisers

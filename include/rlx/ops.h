@@ -10,8 +10,8 @@
 #ifndef RLX_OPS_H
 #define RLX_OPS_H
 
-#include <rlx/graph.h>
 #include <math.h>
+#include <rlx/graph.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -76,6 +76,26 @@ typedef rlx_tensor *rlx_ct_tensor;
 #define RLX_LIST_2o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = z.id ? 3 : 2;
 #define RLX_LIST_N
 
+/* The words of ops.def are short, and may be names of the including program: it gets them back. */
+#pragma push_macro("LEAF")
+#pragma push_macro("OP")
+#pragma push_macro("OP0")
+#pragma push_macro("U")
+#pragma push_macro("UX")
+#pragma push_macro("UX0")
+#pragma push_macro("P")
+#pragma push_macro("B")
+#pragma push_macro("C")
+#undef LEAF
+#undef OP
+#undef OP0
+#undef U
+#undef UX
+#undef UX0
+#undef P
+#undef B
+#undef C
+
 #define OP0(op, in, out, traits, doc)                      \
   static inline rlx_val rlx_##op(rlx_graph *g_ RLX_IN_##in) { \
     RLX_LIST_##in return rlx_graph_add(g_, #op, in_, n_, NULL); \
@@ -102,6 +122,16 @@ typedef rlx_tensor *rlx_ct_tensor;
     RLX_EACH(RLX_FIELD, attrs)      \
   } rlx_##op##_attrs;
 #include <rlx/ops.def>
+
+#pragma pop_macro("LEAF")
+#pragma pop_macro("OP")
+#pragma pop_macro("OP0")
+#pragma pop_macro("U")
+#pragma pop_macro("UX")
+#pragma pop_macro("UX0")
+#pragma pop_macro("P")
+#pragma pop_macro("B")
+#pragma pop_macro("C")
 
 #ifdef __cplusplus
 }

@@ -58,6 +58,19 @@ RLX_API const char *rlx_status_text(rlx_status status);
  * Owner: the library; valid until the next failing call on this thread. */
 RLX_API const char *rlx_last_error(void);
 
+/* All options structs start with their own size, so that older and newer callers mix:
+ *   rlx_load_options o = RLX_OPTIONS(rlx_load_options);  Zero in any other field is the default. */
+#ifdef __cplusplus
+#define RLX_OPTIONS(type)                 \
+  []() {                                  \
+    type o_ = type();                     \
+    o_.struct_size = uint32_t(sizeof o_); \
+    return o_;                            \
+  }()
+#else
+#define RLX_OPTIONS(type) {.struct_size = (uint32_t)sizeof(type)}
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -150,7 +150,7 @@ static rlx_status matmul_infer(ir_infer *c) {
   RLX_TRY(infer_rank(c, 1, 1, RLX_MAX_RANK));
   const rlx_dim kx = x->dims[x->rank - 1], ky = y->dims[y->rank > 1 ? y->rank - 2 : 0];
   if (infer_differ(kx, ky))
-    return infer_fail(c, RLX_ERROR_SHAPE, "%lld columns times %lld rows", (long long)kx,
+    return infer_fail(c, RLX_ERROR_SHAPE, "x has %lld columns, y %lld rows", (long long)kx,
                       (long long)ky);
   const ir_type x_batch = batch_of(x), y_batch = batch_of(y);
   ir_type batch;
@@ -220,20 +220,6 @@ RLX_BLOCK(matmul) = {
 
 /* --- dot_general */
 
-static rlx_status own_list(ir_infer *c, rlx_ints *list, size_t rank, bool *used) {
-  int64_t *own = infer_dims(c, list->n);
-  if (!own) return status_memory(list->n * sizeof *own);
-  for (size_t i = 0; i < list->n; i++) {
-    own[i] = list->data[i];
-    RLX_TRY(infer_axis_of(c, &own[i], rank));
-    if (used[own[i]])
-      return infer_fail(c, RLX_ERROR_ARGUMENT, "axis %lld is named twice", (long long)own[i]);
-    used[own[i]] = true;
-  }
-  list->data = own;
-  return RLX_OK;
-}
-
 static rlx_status check_pairs(ir_infer *c, const char *what, rlx_ints x, rlx_ints y) {
   if (x.n != y.n)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "%zu %s axes of x and %zu of y", x.n, what, y.n);
@@ -253,10 +239,10 @@ static rlx_status dot_general_infer(ir_infer *c) {
   bool x_used[RLX_MAX_RANK] = {0}, y_used[RLX_MAX_RANK] = {0};
   RLX_TRY(infer_kinds(c, 0, CONTRACTED));
   RLX_TRY(infer_same_dtype(c, 0, 1));
-  RLX_TRY(own_list(c, &a->x_batch, x->rank, x_used));
-  RLX_TRY(own_list(c, &a->y_batch, y->rank, y_used));
-  RLX_TRY(own_list(c, &a->x_contract, x->rank, x_used));
-  RLX_TRY(own_list(c, &a->y_contract, y->rank, y_used));
+  RLX_TRY(infer_axes_of(c, &a->x_batch, x->rank, x_used));
+  RLX_TRY(infer_axes_of(c, &a->y_batch, y->rank, y_used));
+  RLX_TRY(infer_axes_of(c, &a->x_contract, x->rank, x_used));
+  RLX_TRY(infer_axes_of(c, &a->y_contract, y->rank, y_used));
   RLX_TRY(check_pairs(c, "batch", a->x_batch, a->y_batch));
   RLX_TRY(check_pairs(c, "contracted", a->x_contract, a->y_contract));
   rlx_dim *dims;
@@ -283,7 +269,7 @@ static size_t rest_of(size_t rank, rlx_ints a, rlx_ints b, int64_t *out_rest) {
 }
 
 static rlx_status dot_general_ref(ref_call *c) {
-  const rlx_dot_general_attrs *a = ATTRS(dot_general);
+  const rlx_dot_general_attrs *a = c->attrs;
   const rlx_tensor *x = c->in[0], *y = c->in[1];
   int64_t xs[RLX_MAX_RANK], ys[RLX_MAX_RANK], rest[RLX_MAX_RANK];
   ref_strides(x->rank, x->dims, xs);
@@ -312,11 +298,11 @@ static mx merged(lower_call *c, size_t operand, const rlx_ints *lists) {
       perm[n++] = lists[k].data[i];
       sizes[k] *= t->dims[lists[k].data[i]];
     }
-  return mx_reshape(c->m, mx_transpose(c->m, c->in[operand], lower_ints(c, perm, n), n), 3, sizes);
+  return mx_reshape(c->m, mx_transpose(c->m, c->in[operand], mx_ints(c->m, perm, n), n), 3, sizes);
 }
 
 static void dot_general_lower(lower_call *c) {
-  const rlx_dot_general_attrs *a = ATTRS(dot_general);
+  const rlx_dot_general_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0), *y = lower_in_type(c, 1);
   int64_t xr[RLX_MAX_RANK], yr[RLX_MAX_RANK], k = 1;
   const rlx_ints x_rest = {xr, rest_of(x->rank, a->x_batch, a->x_contract, xr)};
@@ -347,6 +333,7 @@ RLX_BLOCK(dot_general) = {
                    "f32[2,2], f32[2] x_contract=[0,0] y_contract=[0,0] !argument;"
                    "f32[2], f32[2] x_contract=[0] !argument;"
                    "f32[2], f32[2] x_contract=[1] y_contract=[0] !shape;"
+                   "f32[2], f32[3] x_contract=[-2] !shape;"
                    "f32[2], f32[2] x_contract=[0] y_contract=[0] x_batch=[0] y_batch=[0] !argument;"
                    "bool[2], bool[2] x_contract=[0] y_contract=[0] !dtype"),
 };
@@ -363,7 +350,7 @@ static rlx_status grouped_matmul_infer(ir_infer *c) {
   RLX_TRY(index_infer(c, 2, bank->dims[0]));
   const rlx_dim m = x->dims[x->rank - 2], k = x->dims[x->rank - 1];
   if (infer_differ(k, bank->dims[1]))
-    return infer_fail(c, RLX_ERROR_SHAPE, "%lld columns times %lld rows", (long long)k,
+    return infer_fail(c, RLX_ERROR_SHAPE, "x has %lld columns, y %lld rows", (long long)k,
                       (long long)bank->dims[1]);
   if (infer_differ(m, which->dims[0]))
     return infer_fail(c, RLX_ERROR_SHAPE, "%lld indices for %lld rows", (long long)which->dims[0],
@@ -378,7 +365,7 @@ static rlx_status grouped_matmul_infer(ir_infer *c) {
 static rlx_status grouped_matmul_ref(ref_call *c) {
   const rlx_tensor *x = c->in[0], *bank = c->in[1];
   const int64_t m = x->dims[x->rank - 2], k = bank->dims[1], n = bank->dims[2];
-  const int64_t rows = index_product(x->dims, x->rank - 1u);
+  const int64_t rows = ref_product(x->dims, x->rank - 1u);
   contraction p = {0};
   add_axis(&p, false, n, 0, 1);
   add_axis(&p, true, k, 1, n);
@@ -397,7 +384,7 @@ static rlx_status grouped_matmul_ref(ref_call *c) {
 static void grouped_matmul_lower(lower_call *c) {
   const ir_type *x = lower_in_type(c, 0), *bank = lower_in_type(c, 1);
   const int64_t m = x->dims[x->rank - 2], k = bank->dims[1];
-  const int64_t lead = index_product(x->dims, x->rank - 2u);
+  const int64_t lead = ref_product(x->dims, x->rank - 2u);
   const mx which = lower_indices(c, 2, bank->dims[0]);
   if (k == 0) {
     c->out[0] = lower_zeros(c);

@@ -3,7 +3,6 @@
  * On a CPU MLX convolves slowly (grouped and transposed convolutions by a scalar loop), so there it
  * is a matrix product over gathered windows, which OpenBLAS does, or a sum over the taps when each
  * channel stands alone. */
-#include "ops/lower.h"
 #include "ops/window.h"
 
 enum { MAX_SPATIAL = 3, MAX_TAPS = 64 };
@@ -105,12 +104,6 @@ static rlx_status conv_transpose_infer(ir_infer *c) {
 
 /* --- references */
 
-static int64_t product(const int64_t *dims, size_t n) {
-  int64_t count = 1;
-  for (size_t i = 0; i < n; i++) count *= dims[i];
-  return count;
-}
-
 static double bias_of(const ref_call *c, int64_t channel) {
   return c->n_in > 2 && c->in[2] ? tensor_real(c->in[2], channel) : 0;
 }
@@ -121,7 +114,7 @@ static double conv_element(const ref_call *c, const window_axis *w, size_t n, in
   const rlx_tensor *x = c->in[0], *k = c->in[1];
   int64_t per_group = k->dims[1], groups = ATTRS(conv)->groups;
   int64_t first = channel / (k->dims[0] / groups) * per_group;
-  int64_t area = product(x->dims + 2, n), taps = product(k->dims + 2, n);
+  int64_t area = ref_product(x->dims + 2, n), taps = ref_product(k->dims + 2, n);
   double sum = bias_of(c, channel);
   for (int64_t i = 0; i < per_group; i++) {
     int64_t tap[MAX_SPATIAL] = {0};
@@ -154,7 +147,7 @@ static rlx_status conv_ref(ref_call *c) {
 static void conv_transpose_spread(const ref_call *c, const window_axis *w, size_t n, double v,
                                   const int64_t *at, int64_t weight, double *plane) {
   const rlx_tensor *k = c->in[1];
-  int64_t taps = product(k->dims + 2, n), tap[MAX_SPATIAL] = {0};
+  int64_t taps = ref_product(k->dims + 2, n), tap[MAX_SPATIAL] = {0};
   for (int64_t t = 0; t < taps; t++) {
     int64_t to = window_index(w, n, at, tap);
     if (to >= 0) plane[to] += v * tensor_real(k, weight * taps + t);
@@ -171,7 +164,7 @@ static rlx_status conv_transpose_ref(ref_call *c) {
   window_resolve(&s, n, y->dims + 2, x->dims + 2, w);
   int64_t groups = ATTRS(conv_transpose)->groups, out_per = k->dims[1],
           in_per = k->dims[0] / groups;
-  int64_t in_area = product(x->dims + 2, n), out_area = product(y->dims + 2, n);
+  int64_t in_area = ref_product(x->dims + 2, n), out_area = ref_product(y->dims + 2, n);
   double *plane = mem_new((size_t)out_area, sizeof *plane);
   if (!plane) return status_memory((size_t)out_area * sizeof *plane);
   for (int64_t p = 0; p < y->dims[0] * y->dims[1]; p++) {
@@ -204,16 +197,19 @@ typedef struct conv_call {
 
 /* Padding so that exactly the windows of the result fit: no more, no less than they cover. */
 static mx conv_padded(const conv_call *v, mx x) {
-  int before[2 + MAX_SPATIAL] = {0}, after[2 + MAX_SPATIAL] = {0};
+  const size_t rank = 2 + v->n;
+  int64_t before[2 + MAX_SPATIAL] = {0}, after[2 + MAX_SPATIAL] = {0};
   bool any = false;
   for (size_t i = 0; i < v->n; i++) {
     const window_axis *w = &v->axes[i];
     int64_t end = window_end(w);
-    before[2 + i] = (int)w->before;
-    after[2 + i] = end > w->in ? (int)(end - w->in) : 0;
+    before[2 + i] = w->before;
+    after[2 + i] = end > w->in ? end - w->in : 0;
     any = any || before[2 + i] || after[2 + i];
   }
-  return any ? mx_pad(v->m, x, before, after, 2 + v->n, mx_scalar(v->m, mx_dtype(x), 0)) : x;
+  if (!any) return x;
+  return mx_pad(v->m, x, mx_ints(v->m, before, rank), mx_ints(v->m, after, rank), rank,
+                mx_scalar(v->m, mx_dtype(x), 0));
 }
 
 /* MLX's own convolution, channels last. */
@@ -237,29 +233,25 @@ static mx conv_native(const conv_call *v, mx x, mx w) {
 
 /* Depthwise: the sum over taps of a shifted x times one weight per channel. */
 static mx conv_taps(const conv_call *v, mx x, mx w) {
+  const size_t rank = 2 + v->n;
+  const int64_t *counts = lower_out_type(v->c, 0)->dims;
+  int64_t kernel[MAX_SPATIAL], tap[MAX_SPATIAL] = {0};
+  int64_t from[2 + MAX_SPATIAL] = {0}, steps[2 + MAX_SPATIAL] = {1, 1};
+  int64_t w_from[2 + MAX_SPATIAL] = {0}, column[2 + MAX_SPATIAL] = {v->out, 1};
+  int64_t shape[2 + MAX_SPATIAL] = {1, v->out};
+  for (size_t i = 0; i < v->n; i++) {
+    kernel[i] = v->axes[i].kernel;
+    steps[2 + i] = v->axes[i].stride;
+    column[2 + i] = shape[2 + i] = 1;
+  }
   mx padded = conv_padded(v, x), y = NULL;
-  int64_t kernel[MAX_SPATIAL], tap[MAX_SPATIAL] = {0}, shape[2 + MAX_SPATIAL];
-  for (size_t i = 0; i < 2 + v->n; i++) shape[i] = 1;
-  shape[1] = v->out;
-  for (size_t i = 0; i < v->n; i++) kernel[i] = v->axes[i].kernel;
   do {
-    int from[2 + MAX_SPATIAL] = {0}, to[2 + MAX_SPATIAL], step[2 + MAX_SPATIAL] = {1, 1};
-    int w_from[2 + MAX_SPATIAL] = {0}, w_to[2 + MAX_SPATIAL], ones[2 + MAX_SPATIAL] = {1, 1};
-    to[0] = (int)v->images;
-    to[1] = w_to[0] = (int)v->out;
-    w_to[1] = 1;
     for (size_t i = 0; i < v->n; i++) {
-      const window_axis *a = &v->axes[i];
-      from[2 + i] = (int)(tap[i] * a->dilation);
-      to[2 + i] = from[2 + i] + (int)((a->out - 1) * a->stride + 1);
-      step[2 + i] = (int)a->stride;
-      w_from[2 + i] = (int)tap[i];
-      w_to[2 + i] = (int)tap[i] + 1;
-      ones[2 + i] = 1;
+      from[2 + i] = tap[i] * v->axes[i].dilation;
+      w_from[2 + i] = tap[i];
     }
-    mx weight = mx_slice(v->m, w, w_from, w_to, ones, 2 + v->n);
-    mx term = mx_mul(v->m, mx_slice(v->m, padded, from, to, step, 2 + v->n),
-                     mx_reshape(v->m, weight, 2 + v->n, shape));
+    mx weight = mx_reshape(v->m, lower_cut(v->c, w, rank, w_from, column, NULL), rank, shape);
+    mx term = mx_mul(v->m, lower_cut(v->c, padded, rank, from, counts, steps), weight);
     y = y ? mx_add(v->m, y, term) : term;
   } while (ref_next(v->n, kernel, tap));
   return y;
@@ -289,7 +281,7 @@ static mx conv_matmul(const conv_call *v, mx x, mx w) {
   strides[1] = area;
   if (!as_it_is)
     columns = mx_as_strided(v->m, mx_contiguous(v->m, columns),
-                            lower_ints(v->c, dims, 2 + 2 * v->n), strides, 2 + 2 * v->n, 0);
+                            mx_ints(v->m, dims, 2 + 2 * v->n), strides, 2 + 2 * v->n, 0);
   int64_t deep = v->in / v->groups * taps;
   columns = mx_reshape(v->m, columns, 4, (int64_t[]){v->images, v->groups, deep, places});
   w = mx_reshape(v->m, w, 3, (int64_t[]){v->groups, v->out / v->groups, deep});
@@ -318,11 +310,9 @@ static void conv_finish(conv_call *v, mx x, mx w) {
   lower_call *c = v->c;
   const ir_type *y = lower_out_type(c, 0);
   bool half = dtype_bytes(y->dtype) < sizeof(float);
-  bool empty = v->empty || v->in == 0;
-  for (size_t i = 0; i < y->rank; i++) empty = empty || y->dims[i] == 0;
   mx r;
-  if (empty) {
-    r = mx_broadcast_to(c->m, mx_scalar(c->m, y->dtype, 0), y->rank, y->dims);
+  if (v->empty) {
+    r = lower_zeros(c);
   } else if (half) {
     r = conv_apply(v, mx_cast(c->m, x, RLX_F32), mx_cast(c->m, w, RLX_F32));
   } else {
@@ -337,15 +327,21 @@ static void conv_finish(conv_call *v, mx x, mx w) {
   c->out[0] = mx_cast(c->m, r, y->dtype);
 }
 
+static conv_call conv_begin(lower_call *c, int64_t groups) {
+  const ir_type *x = lower_in_type(c, 0);
+  return (conv_call){.c = c,
+                     .m = c->m,
+                     .n = x->rank - 2,
+                     .images = x->dims[0],
+                     .in = x->dims[1],
+                     .out = lower_out_type(c, 0)->dims[1],
+                     .groups = groups,
+                     .empty = infer_count(x) == 0};
+}
+
 static void conv_lower(lower_call *c) {
   const ir_type *x = lower_in_type(c, 0), *w = lower_in_type(c, 1), *y = lower_out_type(c, 0);
-  conv_call v = {c,
-                 c->m,
-                 x->rank - 2,
-                 .images = x->dims[0],
-                 .in = x->dims[1],
-                 .out = w->dims[0],
-                 .groups = ATTRS(conv)->groups};
+  conv_call v = conv_begin(c, ATTRS(conv)->groups);
   window_spec s = conv_spec(c->attrs, w->dims + 2, v.n);
   window_resolve(&s, v.n, x->dims + 2, y->dims + 2, v.axes);
   conv_finish(&v, c->in[0], c->in[1]);
@@ -355,24 +351,24 @@ static void conv_lower(lower_call *c) {
 static mx conv_spread(const conv_call *v, mx x, const rlx_dim *in, rlx_ints strides) {
   enum { RANK = 2 + 2 * MAX_SPATIAL };
   int64_t apart[RANK] = {v->images, v->in}, joined[RANK] = {v->images, v->in};
-  int before[RANK] = {0}, after[RANK] = {0}, from[RANK] = {0}, to[RANK], ones[RANK] = {1, 1};
+  int64_t counts[RANK] = {v->images, v->in};
+  const int64_t zeros[RANK] = {0};
+  int64_t after[RANK] = {0};
   bool any = false;
-  to[0] = (int)v->images;
-  to[1] = (int)v->in;
   for (size_t i = 0; i < v->n; i++) {
     int64_t stride = window_item(strides, i, 1);
     apart[2 + 2 * i] = in[i];
     apart[3 + 2 * i] = 1;
-    after[3 + 2 * i] = (int)stride - 1;
+    after[3 + 2 * i] = stride - 1;
     joined[2 + i] = in[i] * stride;
-    to[2 + i] = (int)((in[i] - 1) * stride + 1);
-    ones[2 + i] = 1;
+    counts[2 + i] = (in[i] - 1) * stride + 1;
     any = any || stride > 1;
   }
   if (!any) return x;
-  x = mx_reshape(v->m, x, 2 + 2 * v->n, apart);
-  x = mx_pad(v->m, x, before, after, 2 + 2 * v->n, mx_scalar(v->m, mx_dtype(x), 0));
-  return mx_slice(v->m, mx_reshape(v->m, x, 2 + v->n, joined), from, to, ones, 2 + v->n);
+  const size_t wide = 2 + 2 * v->n, rank = 2 + v->n;
+  x = mx_pad(v->m, mx_reshape(v->m, x, wide, apart), mx_ints(v->m, zeros, wide),
+             mx_ints(v->m, after, wide), wide, mx_scalar(v->m, mx_dtype(x), 0));
+  return lower_cut(v->c, mx_reshape(v->m, x, rank, joined), rank, zeros, counts, NULL);
 }
 
 /* [C, O/g, k..] to [O, C/g, k..], the taps in reverse. */
@@ -380,19 +376,17 @@ static mx conv_turned(const conv_call *v, mx w) {
   enum { RANK = 3 + MAX_SPATIAL };
   int64_t in_per = v->in / v->groups, out_per = v->out / v->groups;
   int64_t apart[RANK] = {v->groups, in_per, out_per}, joined[RANK] = {v->out, in_per};
-  int perm[RANK] = {0, 2, 1}, from[RANK] = {0}, to[RANK], step[RANK] = {1, 1};
-  to[0] = (int)v->out;
-  to[1] = (int)in_per;
+  int64_t from[RANK] = {0}, steps[RANK] = {1, 1};
+  int perm[RANK] = {0, 2, 1};
   for (size_t i = 0; i < v->n; i++) {
-    int64_t k = v->axes[i].kernel;
-    apart[3 + i] = joined[2 + i] = k;
+    apart[3 + i] = joined[2 + i] = v->axes[i].kernel;
     perm[3 + i] = 3 + (int)i;
-    from[2 + i] = (int)k - 1;
-    to[2 + i] = -(int)k - 1;
-    step[2 + i] = -1;
+    from[2 + i] = v->axes[i].kernel - 1;
+    steps[2 + i] = -1;
   }
   w = mx_transpose(v->m, mx_reshape(v->m, w, 3 + v->n, apart), perm, 3 + v->n);
-  return mx_slice(v->m, mx_reshape(v->m, w, 2 + v->n, joined), from, to, step, 2 + v->n);
+  w = mx_reshape(v->m, w, 2 + v->n, joined);
+  return lower_cut(v->c, w, 2 + v->n, from, joined, steps);
 }
 
 /* The elements of x spread out, padded to the reach of the kernel, convolved with the kernel turned
@@ -400,30 +394,20 @@ static mx conv_turned(const conv_call *v, mx w) {
 static void conv_transpose_lower(lower_call *c) {
   const rlx_conv_transpose_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0), *w = lower_in_type(c, 1), *y = lower_out_type(c, 0);
-  conv_call v = {c,
-                 c->m,
-                 x->rank - 2,
-                 .images = x->dims[0],
-                 .in = x->dims[1],
-                 .out = y->dims[1],
-                 .groups = a->groups};
+  conv_call v = conv_begin(c, a->groups);
   mx spread = c->in[0], turned = c->in[1];
-  int from[2 + MAX_SPATIAL] = {0}, to[2 + MAX_SPATIAL], ones[2 + MAX_SPATIAL] = {1, 1};
+  int64_t from[2 + MAX_SPATIAL] = {0}, counts[2 + MAX_SPATIAL] = {v.images, v.in};
   bool cut = false;
-  to[0] = (int)v.images;
-  to[1] = (int)v.in;
   for (size_t i = 0; i < v.n; i++) {
     int64_t dilation = window_item(a->dilations, i, 1), k = w->dims[2 + i];
     int64_t in = (x->dims[2 + i] - 1) * window_item(a->strides, i, 1) + 1;
     int64_t before = (k - 1) * dilation - window_item(a->pads, i, 0);
     int64_t end = y->dims[2 + i] + window_item(a->pads, i, 0); /* of what the windows reach */
-    v.empty = v.empty || x->dims[2 + i] == 0;
-    from[2 + i] = before < 0 ? (int)-before : 0;
-    to[2 + i] = (int)(end < in ? end : in);
-    if (to[2 + i] < from[2 + i]) to[2 + i] = from[2 + i];
-    ones[2 + i] = 1;
-    cut = cut || before < 0 || end < in;
-    v.axes[i] = (window_axis){.in = to[2 + i] - from[2 + i],
+    if (end > in) end = in;
+    from[2 + i] = before < 0 ? -before : 0;
+    counts[2 + i] = end > from[2 + i] ? end - from[2 + i] : 0;
+    cut = cut || counts[2 + i] < in;
+    v.axes[i] = (window_axis){.in = counts[2 + i],
                               .out = y->dims[2 + i],
                               .kernel = k,
                               .stride = 1,
@@ -432,7 +416,7 @@ static void conv_transpose_lower(lower_call *c) {
   }
   if (!v.empty) {
     spread = conv_spread(&v, spread, x->dims + 2, a->strides);
-    if (cut) spread = mx_slice(c->m, spread, from, to, ones, 2 + v.n);
+    if (cut) spread = lower_cut(c, spread, 2 + v.n, from, counts, NULL);
     turned = conv_turned(&v, turned);
   }
   conv_finish(&v, spread, turned);
@@ -455,11 +439,13 @@ RLX_BLOCK(conv) = {
         "f32[1,3,7,8], f32[2,3,3,4] auto_pad=same_lower strides=[2,3]; f32[0,3,5,5], f32[4,3,3,3];"
         "f64[1,2,5,5], f64[3,2,3,3]; f16[1,2,5,5], f16[3,2,3,3]; bf16[1,2,5,5], bf16[3,2,3,3], "
         "bf16[3];"
+        "f32[1,0,5,5], f32[4,0,3,3], f32[4]; f32[1,2,0], f32[3,2,3], f32[3] pads=[2,2];"
         "f32[1,3,5,5], f32[4,2,3,3] !shape; f32[1,3,5,5], f32[4,3,6,6] !shape;"
         "f32[1,3,5,5], f32[4,3,3,3], f32[3] !shape; f32[1,3,5,5], f32[4,3,3] !shape;"
         "f32[1,3,5,5], f32[4,3,3,3] strides=[0,1] !argument; f32[1,3,5,5], f32[4,3,3,3] pads=[1,1] "
         "!shape;"
-        "f32[1,3,5,5], f32[4,3,3,3] groups=0 !argument; i32[1,3,5,5], i32[4,3,3,3] !dtype"),
+        "f32[1,3,5,5], f32[4,3,3,3] groups=0 !argument; f32[1,4,5], f32[3,2,3] groups=2 !shape;"
+        "i32[1,3,5,5], i32[4,3,3,3] !dtype"),
 };
 
 RLX_BLOCK(conv_transpose) = {
@@ -473,7 +459,10 @@ RLX_BLOCK(conv_transpose) = {
         "f32[1,4,4,5], f32[4,2,3,2] groups=2 dilations=[2,1] strides=[2,1];"
         "f32[1,4,4,4], f32[4,1,3,3] groups=4 strides=[2,2] pads=[1,1,1,1];"
         "f32[1,2,5,5], f32[2,3,1,1] pads=[1,1,1,1]; f32[1,2,3,3,2], f32[2,3,2,2,2] strides=[2,1,2];"
-        "f32[0,3,4,4], f32[3,2,2,2]; f16[1,2,3,3], f16[2,2,2,2] strides=[2,2];"
+        "f32[0,3,4,4], f32[3,2,2,2]; f32[1,0,4], f32[0,2,3], f32[2];"
+        "f16[1,2,3,3], f16[2,2,2,2] strides=[2,2];"
         "f32[1,3,4,4], f32[2,2,2,2] !shape; f32[1,3,1,1], f32[3,2,2,2] pads=[1,1,1,1] !shape;"
-        "f32[1,3,4,4], f32[3,2,2,2] output_padding=[-1,0] !argument"),
+        "f32[1,3,4,4], f32[3,2,2,2] output_padding=[-1,0] !argument;"
+        "f32[1,3,4], f32[3,2,2] groups=2 !shape;"
+        "f32[1,1,5], f32[1,1,3] strides=[2147483647] !limit"),
 };

@@ -1,5 +1,5 @@
-/* ops/convert.c: elementwise operations with a type, a choice or a purpose of their own: cast,
- * where, fma, stop_gradient, complex_norm_sq. */
+/* ops/convert.c: elementwise operations with rules of their own: cast, where, fma, stop_gradient,
+ * complex_norm_sq, clamp. */
 #include <complex.h>
 #include <math.h>
 
@@ -11,8 +11,8 @@
 static rlx_status cast_infer(ir_infer *c) {
   rlx_dtype to = ATTRS(cast)->to;
   RLX_TRY(infer_kinds(c, 0, KINDS_PLAIN));
-  if (!rlx_dtype_get(to) || dtype_kind(to) == RLX_KIND_BLOCK)
-    return infer_fail(c, RLX_ERROR_DTYPE, "attribute 'to' must be a plain dtype");
+  if (dtype_kind(to) == RLX_KIND_BLOCK)
+    return infer_fail(c, RLX_ERROR_DTYPE, "to is %s, wanted a plain dtype", dtype_name(to));
   RLX_TRY(infer_same(c));
   c->out[0].dtype = to;
   return RLX_OK;
@@ -89,9 +89,7 @@ static rlx_val cast_vjp(expr_call *c, int i) {
   (void)i;
   rlx_dtype from = rlx_val_dtype(c->b, c->in[0]);
   if (from == RLX_DTYPE_COUNT || dtype_kind(from) != RLX_KIND_FLOAT) return RLX_NIL;
-  rlx_cast_attrs a = rlx_cast_init();
-  a.to = from;
-  return rlx_cast(c->b, c->grad, &a);
+  return expr_cast(c->b, c->grad, from);
 }
 
 /* Integers to integers keep their value, if it fits. */
@@ -122,7 +120,8 @@ RLX_BLOCK(cast) = {
                    "u64[2]{18446744073709551615,3} to=i64; u8[3]{200,1,0} to=f16; i32[3] to=bool;"
                    "f32[4]{0,-0.0,nan,0.5} to=bool; bool[3] to=f32; bool[3] to=i64; f32[3] to=bf16;"
                    "f32[3] to=f16; c64[3] to=f32; c64[3] to=bool; c64[3] to=i32; f16[3] to=c64;"
-                   "f32[0,3] to=i32; f32[] to=i32; f32[2] to=q4_0 !dtype"),
+                   "f32[0,3] to=i32; f32[] to=i32; f32[2] to=f32; f32[2] to=q4_0 !dtype;"
+                   "f32[2] !argument"),
 };
 
 /* --- where */
@@ -133,7 +132,6 @@ static rlx_status where_infer(ir_infer *c) {
   RLX_TRY(infer_same_dtype(c, 1, 2));
   RLX_TRY(infer_broadcast_dims(c, &c->in[1], &c->in[2], &c->out[0]));
   RLX_TRY(infer_broadcast_dims(c, &c->out[0], &c->in[0], &c->out[0]));
-  c->n_out = 1;
   return RLX_OK;
 }
 
@@ -212,19 +210,14 @@ RLX_BLOCK(fma) = {
 /* --- stop_gradient */
 
 static rlx_status stop_gradient_ref(ref_call *c) {
-  for (int64_t i = 0; i < c->out[0]->count; i++) ref_copy(c->out[0], i, c->in[0], i);
+  ref_copy_all(c->out[0], c->in[0]);
   return RLX_OK;
 }
 
 static void stop_gradient_lower(lower_call *c) { c->out[0] = c->in[0]; }
 
-static rlx_status stop_gradient_infer(ir_infer *c) {
-  RLX_TRY(infer_kinds(c, 0, KINDS_PLAIN));
-  return infer_same(c);
-}
-
 RLX_BLOCK(stop_gradient) = {
-    .infer = stop_gradient_infer,
+    .infer = infer_same,
     .ref = stop_gradient_ref,
     .lower = stop_gradient_lower,
     .no_grad = "stopping it is what the operation is for",
@@ -259,4 +252,65 @@ RLX_BLOCK(complex_norm_sq) = {
     .lower = complex_norm_sq_lower,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("c64[2,3]; c64[]; c64[0]; f32[2] !dtype"),
+};
+
+/* --- clamp */
+
+/* The bounds in whole numbers where elements are; a bound that all elements keep does not bind. */
+typedef struct bounds {
+  double low, high;
+  bool low_binds, high_binds;
+} bounds;
+
+static bounds bounds_of(rlx_dtype dtype, const rlx_clamp_attrs *a) {
+  const bool whole = dtype_kind(dtype) != RLX_KIND_FLOAT;
+  bounds b = {.low = whole ? ceil(a->min) : a->min, .high = whole ? floor(a->max) : a->max};
+  b.low_binds = b.low > ref_lowest(dtype);
+  b.high_binds = b.high < ref_above(dtype) - (whole ? 1 : 0);
+  return b;
+}
+
+static rlx_status clamp_infer(ir_infer *c) {
+  RLX_TRY(infer_kinds(c, 0, KINDS_NUMBER));
+  const rlx_dtype dtype = c->in[0].dtype;
+  const bounds b = bounds_of(dtype, c->attrs);
+  if ((b.low_binds && !infer_fits(dtype, b.low)) || (b.high_binds && !infer_fits(dtype, b.high)))
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "min is %g and max %g, no %s is within", b.low, b.high,
+                      dtype_name(dtype));
+  return infer_same(c);
+}
+
+static rlx_status clamp_ref(ref_call *c) {
+  const rlx_dtype dtype = c->in[0]->dtype;
+  const bounds b = bounds_of(dtype, c->attrs);
+  for (int64_t i = 0; i < c->out[0]->count; i++) {
+    ref_scalar s = ref_get(c->in[0], i);
+    if (b.low_binds) s = elementwise_apply(&row_maximum, NULL, s, ref_number(dtype, b.low));
+    if (b.high_binds) s = elementwise_apply(&row_minimum, NULL, s, ref_number(dtype, b.high));
+    ref_put(c->out[0], i, s);
+  }
+  return RLX_OK;
+}
+
+static rlx_val clamp_expand(expr_call *c) {
+  rlx_val x = c->in[0];
+  const bounds b = bounds_of(rlx_val_dtype(c->b, x), c->attrs);
+  if (b.low_binds) x = rlx_maximum(c->b, x, expr_scalar(c, b.low));
+  if (b.high_binds) x = rlx_minimum(c->b, x, expr_scalar(c, b.high));
+  return x;
+}
+
+RLX_BLOCK(clamp) = {
+    .infer = clamp_infer,
+    .ref = clamp_ref,
+    .expand = clamp_expand,
+    .cases = CASES("f32[3,4]; f32[3,4] min=-0.25 max=0.5; f64[2,3] max=0.5; f16[9] min=-0.1;"
+                   "bf16[9] min=-0.1 max=0.3; f32[] min=2; f32[0,3] max=1;"
+                   "f32[7]{nan,inf,-inf,0,-80,3,-3} min=-1 max=2; f32[3]{0,2,3} min=2 max=1;"
+                   "i8[5]{-128,127,0,5,-5} min=-4.5 max=4.5; u8[4]{0,255,3,9} min=-4 max=4;"
+                   "i16[4]{-9:9} min=-3 max=3; u16[4]{0:9} min=2 max=70000; i32[9]{-9:9} max=-2;"
+                   "u32[4]{0:9} min=2; u64[3]{18446744073709551615,3,9} max=5;"
+                   "i64[3]{-9223372036854775808,9223372036854775807,3} min=-3 max=4;"
+                   "u8[2] max=-1 !argument; i8[2] min=127.5 !argument; bool[2] !dtype;"
+                   "c64[2] !dtype"),
 };

@@ -80,27 +80,11 @@ static int64_t sint_pow(int64_t x, int64_t y) {
   return x == 1;
 }
 
-/* Bounds of an integer clamp are rounded inwards; those that a double cannot tell from the end of
- * the range do not bind. */
-static int64_t sint_clamp(int64_t x, double min, double max) {
-  if (min > ref_lowest(RLX_I64) && min < ref_above(RLX_I64) && x < (int64_t)ceil(min))
-    x = (int64_t)ceil(min);
-  if (max > ref_lowest(RLX_I64) && max < ref_above(RLX_I64) && x > (int64_t)floor(max))
-    x = (int64_t)floor(max);
-  return x;
-}
-static uint64_t uint_clamp(uint64_t x, double min, double max) {
-  if (min > 0 && min < ref_above(RLX_U64) && x < (uint64_t)ceil(min)) x = (uint64_t)ceil(min);
-  if (max >= 0 && max < ref_above(RLX_U64) && x > (uint64_t)floor(max)) x = (uint64_t)floor(max);
-  return x;
-}
-
 #define BY_SIGN(x, name) _Generic((x), int64_t: sint_##name, uint64_t: uint_##name)
 #define int_div(x, y) BY_SIGN(x, div)(x, y)
 #define int_rem(x, y) BY_SIGN(x, rem)(x, y)
 #define int_mod(x, y) _Generic((x), int64_t: sint_mod, uint64_t: uint_rem)(x, y)
 #define int_pow(x, y) BY_SIGN(x, pow)(x, y)
-#define int_clamp(x, min, max) BY_SIGN(x, clamp)(x, min, max)
 
 /* --- contents: the rows that shape arithmetic is made of */
 
@@ -136,18 +120,6 @@ static rlx_status elementwise_content(ir_infer *c, const rlx_dim *const *in, rlx
     if (!infer_holds(&c->out[0], out[i])) return RLX_ERROR_UNSUPPORTED;
   }
   return RLX_OK;
-}
-
-/* A bound that every element keeps anyway needs no operation, and may not fit the dtype. */
-static rlx_val clamped(expr_call *c, rlx_val x, double min, double max) {
-  rlx_dtype dtype = rlx_val_dtype(c->b, x);
-  if (dtype == RLX_DTYPE_COUNT) return RLX_NIL;
-  bool whole = dtype_kind(dtype) != RLX_KIND_FLOAT;
-  if (min > ref_lowest(dtype))
-    x = rlx_maximum(c->b, x, expr_scalar(c, whole ? ceil(min) : min));
-  if (max < ref_above(dtype) - (whole ? 1 : 0))
-    x = rlx_minimum(c->b, x, expr_scalar(c, whole ? floor(max) : max));
-  return x;
 }
 
 /* --- rows that are not MLX's call of that name */
@@ -186,8 +158,8 @@ static mx cosine(mx_ctx *m, mx x) { /* (1 - t^2) / (1 + t^2) */
   return mx_div(m, mx_sub(m, one, t), mx_add(m, one, t));
 }
 
-/* 2 / sqrt(pi) e^(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!, which has only positive terms; from
- * 6 on erf is 1 to the last digit, and there 120 terms are enough. */
+/* 2 / sqrt(pi) e^(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!, which has only positive terms;
+ * from 6 on erf is 1 to the last digit, and there 120 terms are enough. */
 static mx error_function(mx_ctx *m, mx x) {
   if (!is_double(x)) return mx_erf(m, x);
   x = mx_minimum(m, mx_maximum(m, x, like(m, x, -6)), like(m, x, 6));
@@ -230,7 +202,7 @@ static mx remainder_of(mx_ctx *m, mx x, mx y) {
   return mx_where(m, wrong, mx_sub(m, r, y), r);
 }
 
-static mx quotient(mx_ctx *m, mx x, mx y) {
+mx elementwise_div(mx_ctx *m, mx x, mx y) {
   if (!is_whole(x)) return mx_div(m, x, y);
   mx whole = mx_floor_div(m, mx_sub(m, x, remainder_of(m, x, y)), safe_divisor(m, y));
   if (is_signed(x)) whole = mx_where(m, equals(m, y, -1), mx_neg(m, x), whole);
@@ -271,7 +243,7 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
 #define mx_erf error_function
 #define mx_sigmoid sigmoid
 #define mx_sign sign_of
-#define mx_div quotient
+#define mx_div elementwise_div
 #define mx_rem remainder_of
 #define mx_mod modulo
 #define mx_pow power
@@ -317,7 +289,6 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
 #define GE(x, y) rlx_ge(c->b, x, y)
 #define LE(x, y) rlx_le(c->b, x, y)
 #define WHERE(p, x, y) rlx_where(c->b, p, x, y)
-#define CLAMP(x, min, max) clamped(c, x, min, max)
 
 /* --- a row's functions; `attrs_` declares `a`, the row's attributes, if it has any */
 

@@ -24,5 +24,7 @@ ref_scalar elementwise_apply(const elementwise_row *row, const void *attrs, ref_
 
 /* e^x on MLX, in f64 too: MLX's own exp, sin, cos, erf and sigmoid have only f32's digits there. */
 mx elementwise_exp(mx_ctx *m, mx x);
+/* x / y on MLX: integers toward zero, by zero 0. */
+mx elementwise_div(mx_ctx *m, mx x, mx y);
 
 #endif

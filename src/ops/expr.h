@@ -1,7 +1,6 @@
 /* ops/expr.h: expand and gradient expressions in builder calls.
  *
- *   MUL(g, SUB(K(1), MUL(r, r)))        K(v): the scalar v in the dtype of the first operand
- */
+ *   return rlx_mul(c->b, c->in[0], expr_scalar(c, 2)); */
 #ifndef OPS_EXPR_H
 #define OPS_EXPR_H
 
@@ -18,6 +17,10 @@ typedef struct expr_call {
   rlx_val grad;   /* vjp: upstream gradient of the first output */
 } expr_call;
 
-rlx_val expr_scalar(expr_call *c, double v);
+rlx_val expr_scalar(expr_call *c, double v); /* in the dtype of the first operand */
+
+/* Builders whose attributes are their operands; a cast to the dtype that v has is v itself. */
+rlx_val expr_cast(rlx_graph *g, rlx_val v, rlx_dtype to);
+rlx_val expr_reshape(rlx_graph *g, rlx_val v, const rlx_dim *dims, size_t rank);
 
 #endif

@@ -3,19 +3,13 @@
 
 /* --- what gathers and scatters share */
 
-int64_t index_product(const int64_t *sizes, size_t n) {
-  int64_t product = 1;
-  for (size_t i = 0; i < n; i++) product *= sizes[i];
-  return product;
-}
-
 /* Index i is into an axis of sizes[i % n]: fails for those that are known and out of range. */
 static rlx_status check_known(ir_infer *c, size_t operand, const rlx_dim *sizes, size_t n) {
   const rlx_tensor *t = graph_constant(c->g, c->val[operand]);
   const rlx_dim *content = graph_value(c->g, c->val[operand])->content;
   int64_t dims[RLX_MAX_RANK];
   if (!type_sizes(&c->in[operand], dims)) return RLX_OK;
-  const int64_t count = index_product(dims, c->in[operand].rank);
+  const int64_t count = ref_product(dims, c->in[operand].rank);
   for (size_t k = 0; k < n && count; k++)
     if (sizes[k] == 0)
       return infer_fail(c, RLX_ERROR_INDEX, "there are indices into an axis without elements");
@@ -40,7 +34,8 @@ rlx_status index_infer_tuples(ir_infer *c, size_t operand, const rlx_dim *sizes,
   RLX_TRY(infer_rank(c, operand, 1, RLX_MAX_RANK));
   const rlx_dim n = t->dims[t->rank - 1];
   if (!dim_known(n) || n < 1 || n > (rlx_dim)room)
-    return infer_fail(c, RLX_ERROR_SHAPE, "the last axis of operand %zu must be 1 to %zu indices",
+    return infer_fail(c, RLX_ERROR_SHAPE,
+                      "the last axis of operand %zu must be a known number of 1 to %zu indices",
                       operand, room);
   *out_n = (size_t)n;
   return check_known(c, operand, sizes, *out_n);
@@ -157,12 +152,9 @@ static rlx_status gather_elements_ref(ref_call *c) {
 static void gather_elements_lower(lower_call *c) {
   const int64_t axis = ATTRS(gather_elements)->axis;
   const ir_type *x = lower_in_type(c, 0), *index = lower_in_type(c, 1);
-  int64_t zeros[RLX_MAX_RANK] = {0}, counts[RLX_MAX_RANK], ones[RLX_MAX_RANK];
-  for (uint32_t i = 0; i < x->rank; i++) {
-    counts[i] = i == axis ? x->dims[i] : index->dims[i];
-    ones[i] = 1;
-  }
-  const mx part = lower_cut(c, c->in[0], x->rank, zeros, counts, ones);
+  int64_t zeros[RLX_MAX_RANK] = {0}, counts[RLX_MAX_RANK];
+  for (uint32_t i = 0; i < x->rank; i++) counts[i] = i == axis ? x->dims[i] : index->dims[i];
+  const mx part = lower_cut(c, c->in[0], x->rank, zeros, counts, NULL);
   c->out[0] = mx_take_along_axis(c->m, part, lower_indices(c, 1, x->dims[axis]), (int)axis);
 }
 
@@ -210,10 +202,10 @@ typedef struct nd_plan {
 static nd_plan nd_plan_of(int64_t batch, size_t x_rank, const int64_t *x, size_t index_rank,
                           const int64_t *index) {
   const size_t b = (size_t)batch, k = (size_t)index[index_rank - 1];
-  return (nd_plan){.batch = index_product(x, b),
-                   .places = index_product(x + b, k),
-                   .inner = index_product(x + b + k, x_rank - b - k),
-                   .n = index_product(index + b, index_rank - 1 - b),
+  return (nd_plan){.batch = ref_product(x, b),
+                   .places = ref_product(x + b, k),
+                   .inner = ref_product(x + b + k, x_rank - b - k),
+                   .n = ref_product(index + b, index_rank - 1 - b),
                    .k = (int64_t)k};
 }
 
@@ -268,7 +260,9 @@ static rlx_status one_hot_infer(ir_infer *c) {
   if (!infer_fits(a->dtype, a->on) || !infer_fits(a->dtype, a->off))
     return infer_fail(c, RLX_ERROR_ARGUMENT, "%s cannot hold %g and %g", dtype_name(a->dtype),
                       a->on, a->off);
-  if (a->depth < 0) return infer_fail(c, RLX_ERROR_ARGUMENT, "depth is %lld", (long long)a->depth);
+  if (a->depth < 0)
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "depth is %lld, wanted 0 or more",
+                      (long long)a->depth);
   RLX_TRY(infer_axis_of(c, &a->axis, index->rank + 1u));
   rlx_dim *dims;
   RLX_TRY(infer_result(c, a->dtype, index->rank + 1u, &dims));
@@ -279,7 +273,7 @@ static rlx_status one_hot_infer(ir_infer *c) {
 
 /* indices [outer, inner], out [outer, depth, inner] */
 static rlx_status one_hot_ref(ref_call *c) {
-  const rlx_one_hot_attrs *a = ATTRS(one_hot);
+  const rlx_one_hot_attrs *a = c->attrs;
   int64_t outer, depth, inner;
   ref_around(c->out[0], a->axis, &outer, &depth, &inner);
   for (int64_t i = 0; i < c->out[0]->count; i++) {
@@ -292,7 +286,7 @@ static rlx_status one_hot_ref(ref_call *c) {
 }
 
 static void one_hot_lower(lower_call *c) {
-  const rlx_one_hot_attrs *a = ATTRS(one_hot);
+  const rlx_one_hot_attrs *a = c->attrs;
   const ir_type *out = lower_out_type(c, 0);
   int64_t column[RLX_MAX_RANK], places[RLX_MAX_RANK];
   for (uint32_t i = 0; i < out->rank; i++) {
@@ -319,5 +313,5 @@ RLX_BLOCK(one_hot) = {
         "i64[2]{0:2} depth=0; i64[2]{0:2} depth=2 dtype=c64 on=0.5;"
         "i64[3]{0:2} depth=2 dtype=f16 on=0.1; i64[2] depth=-1 !argument; i64[2] depth=2 dtype=u8 "
         "off=-1 !argument;"
-        "i64[2] depth=2 axis=2 !shape; f32[2] depth=2 !dtype"),
+        "i64[2] depth=2 axis=2 !shape; f32[2] depth=2 !dtype; i64[2] depth=2 dtype=q4_0 !dtype"),
 };

@@ -19,7 +19,4 @@ rlx_status index_position(const rlx_tensor *t, int64_t i, const int64_t *sizes, 
 /* The same on MLX for all tuples of an operand: i64, the operand's shape without the last axis. */
 mx index_positions(lower_call *c, size_t operand, const int64_t *sizes);
 
-/* Elements in axes of these sizes. */
-int64_t index_product(const int64_t *sizes, size_t n);
-
 #endif

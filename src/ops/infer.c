@@ -20,7 +20,6 @@ rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out
 
 rlx_status infer_same(ir_infer *c) {
   c->out[0] = c->in[0];
-  c->n_out = 1;
   return RLX_OK;
 }
 
@@ -62,15 +61,14 @@ rlx_status infer_broadcast(ir_infer *c) {
     RLX_TRY(infer_broadcast_dims(c, &out, &c->in[i], &out));
   }
   c->out[0] = out;
-  c->n_out = 1;
   return RLX_OK;
 }
 
 rlx_status infer_axis_of(ir_infer *c, int64_t *axis, size_t rank) {
   int64_t n = (int64_t)rank;
   if (*axis < -n || *axis >= n)
-    return infer_fail(c, RLX_ERROR_SHAPE, "axis %lld is not in [-%zu, %zu)", (long long)*axis, rank,
-                      rank);
+    return infer_fail(c, RLX_ERROR_SHAPE, "there is no axis %lld, there are %zu axes",
+                      (long long)*axis, rank);
   if (*axis < 0) *axis += n;
   return RLX_OK;
 }
@@ -81,16 +79,35 @@ rlx_status infer_along(ir_infer *c, int64_t *axis, unsigned kinds) {
   return infer_same(c);
 }
 
-rlx_status infer_axes_of(ir_infer *c, rlx_ints axes, size_t rank, bool *seen) {
-  for (size_t i = 0; i < rank; i++) seen[i] = axes.n == 0;
-  for (size_t i = 0; i < axes.n; i++) {
-    int64_t axis = axes.data[i];
-    RLX_TRY(infer_axis_of(c, &axis, rank));
-    if (seen[axis])
-      return infer_fail(c, RLX_ERROR_ARGUMENT, "axis %lld is named twice", (long long)axis);
-    seen[axis] = true;
+rlx_status infer_axes_of(ir_infer *c, rlx_ints *axes, size_t rank, bool *seen) {
+  int64_t *own = infer_dims(c, axes->n);
+  if (!own) return status_memory(axes->n * sizeof *own);
+  for (size_t i = 0; i < axes->n; i++) {
+    own[i] = axes->data[i];
+    RLX_TRY(infer_axis_of(c, &own[i], rank));
+    if (seen[own[i]])
+      return infer_fail(c, RLX_ERROR_ARGUMENT, "axis %lld is named twice", (long long)own[i]);
+    seen[own[i]] = true;
   }
+  axes->data = own;
   return RLX_OK;
+}
+
+rlx_status infer_axes_for(ir_infer *c, rlx_ints *axes, size_t rank, size_t n) {
+  bool seen[RLX_MAX_RANK] = {0};
+  if (axes->n && axes->n != n)
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "axes has %zu entries, wanted %zu", axes->n, n);
+  if (axes->n) return infer_axes_of(c, axes, rank, seen);
+  if (n > rank) return infer_fail(c, RLX_ERROR_SHAPE, "%zu entries for %zu axes", n, rank);
+  int64_t *first = infer_dims(c, n);
+  if (!first) return status_memory(n * sizeof *first);
+  for (size_t i = 0; i < n; i++) first[i] = (int64_t)i;
+  *axes = (rlx_ints){first, n};
+  return RLX_OK;
+}
+
+static const char *dtype_text(rlx_dtype dtype) {
+  return dtype == RLX_DTYPE_COUNT ? "absent" : dtype_name(dtype);
 }
 
 rlx_status infer_kinds(ir_infer *c, size_t operand, unsigned kinds) {
@@ -104,32 +121,36 @@ rlx_status infer_kinds(ir_infer *c, size_t operand, unsigned kinds) {
     if (wanted[0]) strcat(wanted, " or ");
     strcat(wanted, names[k]);
   }
-  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu must be %s", operand, wanted);
+  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu is %s, wanted %s", operand, dtype_text(dtype),
+                    wanted);
 }
 
 rlx_status infer_same_dtype(ir_infer *c, size_t first, size_t second) {
-  if (c->in[first].dtype == c->in[second].dtype) return RLX_OK;
-  return infer_fail(c, RLX_ERROR_DTYPE, "operands %zu and %zu must have the same dtype", first,
-                    second);
+  const rlx_dtype a = c->in[first].dtype, b = c->in[second].dtype;
+  if (a == b) return RLX_OK;
+  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu is %s, wanted %s as operand %zu is", second,
+                    dtype_text(b), dtype_text(a), first);
 }
 
 rlx_status infer_index_dtype(ir_infer *c, size_t operand) {
   rlx_dtype dtype = c->in[operand].dtype;
   if (dtype == RLX_I32 || dtype == RLX_I64) return RLX_OK;
-  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu holds indices: must be i32 or i64", operand);
+  return infer_fail(c, RLX_ERROR_DTYPE, "operand %zu holds indices and is %s, wanted i32 or i64",
+                    operand, dtype_text(dtype));
 }
 
 rlx_status infer_rank(ir_infer *c, size_t operand, size_t min, size_t max) {
   size_t rank = c->in[operand].rank;
   if (rank >= min && rank <= max) return RLX_OK;
+  if (min == max)
+    return infer_fail(c, RLX_ERROR_SHAPE, "operand %zu has %zu axes, wanted %zu", operand, rank,
+                      min);
   return infer_fail(c, RLX_ERROR_SHAPE, "operand %zu has %zu axes, wanted %zu to %zu", operand,
                     rank, min, max);
 }
 
 int64_t infer_count(const ir_type *t) {
-  int64_t count = 1;
-  for (uint32_t i = 0; i < t->rank; i++) count *= t->dims[i];
-  return count;
+  return ref_product(t->dims, t->rank);
 }
 
 bool infer_holds(const ir_type *t, rlx_dim v) {

@@ -18,8 +18,11 @@ rlx_status infer_broadcast_dims(ir_infer *c, const ir_type *a, const ir_type *b,
 rlx_status infer_axis_of(ir_infer *c, int64_t *axis, size_t rank);
 /* One output, the type of the first operand, which must be of these kinds and have that axis. */
 rlx_status infer_along(ir_infer *c, int64_t *axis, unsigned kinds);
-/* A list of distinct axes made positive, into seen[rank] (empty list: all true). */
-rlx_status infer_axes_of(ir_infer *c, rlx_ints axes, size_t rank, bool *seen);
+/* A list of axes replaced by a copy of positive ones, each marked in seen[rank], where none may be
+ * marked already. */
+rlx_status infer_axes_of(ir_infer *c, rlx_ints *axes, size_t rank, bool *seen);
+/* The same for a list that has an entry for each of n others; empty: the first n axes. */
+rlx_status infer_axes_for(ir_infer *c, rlx_ints *axes, size_t rank, size_t n);
 rlx_status infer_kinds(ir_infer *c, size_t operand, unsigned kinds); /* of KINDS_* */
 rlx_status infer_same_dtype(ir_infer *c, size_t first, size_t second);
 rlx_status infer_index_dtype(ir_infer *c, size_t operand); /* i32 or i64 */

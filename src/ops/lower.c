@@ -23,13 +23,11 @@ bool lower_empty(lower_call *c) {
   return empty;
 }
 
-const int *lower_ints(lower_call *c, const int64_t *v, size_t n) { return mx_ints(c->m, v, n); }
-
 mx lower_cut(lower_call *c, mx a, size_t rank, const int64_t *starts, const int64_t *counts,
              const int64_t *steps) {
   int64_t stops[RLX_MAX_RANK], strides[RLX_MAX_RANK];
   for (size_t i = 0; i < rank; i++) {
-    strides[i] = counts[i] > 1 ? steps[i] : 1;
+    strides[i] = steps && counts[i] > 1 ? steps[i] : 1;
     stops[i] = starts[i];
     if (counts[i] == 0) continue;
     stops[i] += (counts[i] - 1) * strides[i] + (strides[i] > 0 ? 1 : -1);

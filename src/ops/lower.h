@@ -38,10 +38,9 @@ bool lower_empty(lower_call *c);
 mx lower_indices(lower_call *c, size_t operand, int64_t n);
 /* The same for index tuples along the operand's last axis: column i is made safe for n[i]. */
 mx lower_tuples(lower_call *c, size_t operand, const int64_t *n);
-/* From each axis `counts` elements, `steps` (not 0) apart, the first at `starts`: all in range. */
+/* From each axis `counts` elements, `steps` (not 0; NULL: 1) apart, the first at `starts`: all in
+ * range. */
 mx lower_cut(lower_call *c, mx a, size_t rank, const int64_t *starts, const int64_t *counts,
              const int64_t *steps);
-/* int64 list to the int that MLX takes; the context fails where it does not fit. */
-const int *lower_ints(lower_call *c, const int64_t *v, size_t n);
 
 #endif

@@ -7,24 +7,6 @@
 
 #include "ops/block.h"
 
-/* The list made positive, one entry for each of `n` others; empty: the first n axes. */
-static rlx_status own_axes(ir_infer *c, rlx_ints *axes, size_t n) {
-  const uint32_t rank = c->in[0].rank;
-  bool seen[RLX_MAX_RANK];
-  if (axes->n && axes->n != n)
-    return infer_fail(c, RLX_ERROR_ARGUMENT, "axes has %zu entries, wanted %zu", axes->n, n);
-  if (n > rank) return infer_fail(c, RLX_ERROR_SHAPE, "%zu entries for %u axes", n, rank);
-  RLX_TRY(infer_axes_of(c, *axes, rank, seen));
-  int64_t *own = infer_dims(c, n);
-  if (!own) return status_memory(n * sizeof *own);
-  for (size_t i = 0; i < n; i++) {
-    own[i] = axes->n ? axes->data[i] : (int64_t)i;
-    if (own[i] < 0) own[i] += rank;
-  }
-  *axes = (rlx_ints){own, n};
-  return RLX_OK;
-}
-
 static void fill(int64_t *list, size_t n, int64_t value) {
   for (size_t i = 0; i < n; i++) list[i] = value;
 }
@@ -112,7 +94,7 @@ static rlx_status slice_infer(ir_infer *c) {
   const ir_type *x = &c->in[0];
   if (a->starts.n != a->stops.n)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "%zu starts and %zu stops", a->starts.n, a->stops.n);
-  RLX_TRY(own_axes(c, &a->axes, a->starts.n));
+  RLX_TRY(infer_axes_for(c, &a->axes, x->rank, a->starts.n));
   RLX_TRY(slice_steps(c, &a->steps, a->starts.n));
   rlx_dim *dims;
   RLX_TRY(infer_result(c, x->dtype, x->rank, &dims));
@@ -171,7 +153,8 @@ RLX_BLOCK(slice) = {
 
 static rlx_status reverse_infer(ir_infer *c) {
   rlx_ints *axes = &OWN_ATTRS(reverse)->axes;
-  RLX_TRY(own_axes(c, axes, axes->n ? axes->n : c->in[0].rank));
+  const size_t rank = c->in[0].rank;
+  RLX_TRY(infer_axes_for(c, axes, rank, axes->n ? axes->n : rank));
   return infer_same(c);
 }
 
@@ -212,7 +195,7 @@ RLX_BLOCK(reverse) = {
 
 static rlx_status roll_infer(ir_infer *c) {
   rlx_roll_attrs *a = OWN_ATTRS(roll);
-  RLX_TRY(own_axes(c, &a->axes, a->shifts.n));
+  RLX_TRY(infer_axes_for(c, &a->axes, c->in[0].rank, a->shifts.n));
   return infer_same(c);
 }
 
@@ -223,7 +206,7 @@ static int64_t roll_places(int64_t shift, int64_t n) {
 }
 
 static rlx_status roll_ref(ref_call *c) {
-  const rlx_roll_attrs *a = ATTRS(roll);
+  const rlx_roll_attrs *a = c->attrs;
   const rlx_tensor *x = c->in[0];
   rlx_tensor *y = c->out[0];
   int64_t places[RLX_MAX_RANK] = {0}, coord[RLX_MAX_RANK] = {0};
@@ -241,11 +224,9 @@ static rlx_status roll_ref(ref_call *c) {
 }
 
 static void roll_lower(lower_call *c) {
-  const rlx_roll_attrs *a = ATTRS(roll);
+  const rlx_roll_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0);
-  int64_t zeros[RLX_MAX_RANK], ones[RLX_MAX_RANK];
-  fill(zeros, x->rank, 0);
-  fill(ones, x->rank, 1);
+  const int64_t zeros[RLX_MAX_RANK] = {0};
   c->out[0] = c->in[0];
   for (size_t i = 0; i < a->axes.n; i++) {
     const int64_t axis = a->axes.data[i], n = x->dims[axis];
@@ -255,9 +236,9 @@ static void roll_lower(lower_call *c) {
     memcpy(counts, x->dims, x->rank * sizeof *counts);
     starts[axis] = n - places;
     counts[axis] = places;
-    const mx head = lower_cut(c, c->out[0], x->rank, starts, counts, ones);
+    const mx head = lower_cut(c, c->out[0], x->rank, starts, counts, NULL);
     counts[axis] = n - places;
-    const mx tail = lower_cut(c, c->out[0], x->rank, zeros, counts, ones);
+    const mx tail = lower_cut(c, c->out[0], x->rank, zeros, counts, NULL);
     c->out[0] = mx_concat(c->m, (const mx[]){head, tail}, 2, (int)axis);
   }
 }
@@ -286,7 +267,7 @@ static pad_core pad_core_of(int64_t n, int64_t before, int64_t after) {
 }
 
 /* The element of the axis that stands at place j of the padded one, relative to the core's first;
- * -1: the constant. */
+ * -1: the constant. The mode is told by its first letter. */
 static int64_t pad_source(char mode, pad_core core, int64_t j) {
   const int64_t m = core.m, period = mode == 'r' ? 2 * (m - 1) : m;
   if (j >= 0 && j < m) return core.lo + j;
@@ -298,7 +279,7 @@ static int64_t pad_source(char mode, pad_core core, int64_t j) {
 }
 
 static rlx_status pad_infer(ir_infer *c) {
-  const rlx_pad_attrs *a = ATTRS(pad);
+  const rlx_pad_attrs *a = c->attrs;
   const ir_type *x = &c->in[0];
   if (a->before.n != x->rank || a->after.n != x->rank)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "before has %zu entries and after %zu, wanted %u each",
@@ -312,6 +293,9 @@ static rlx_status pad_infer(ir_infer *c) {
     const rlx_dim n = x->dims[i], before = a->before.data[i], after = a->after.data[i];
     dims[i] = infer_add(c, infer_add(c, n, before), after);
     if (!dim_known(n) || !dim_known(before) || !dim_known(after)) continue;
+    if (!size_add(n, before, &dims[i]) || !size_add(dims[i], after, &dims[i]))
+      return infer_fail(c, RLX_ERROR_LIMIT, "axis %u of %lld would grow by %lld and %lld", i,
+                        (long long)n, (long long)before, (long long)after);
     const pad_core core = pad_core_of(n, before, after);
     if (core.lo > n || core.m < 0)
       return infer_fail(c, RLX_ERROR_SHAPE, "%lld and %lld cut more than the %lld of axis %u",
@@ -324,7 +308,7 @@ static rlx_status pad_infer(ir_infer *c) {
 }
 
 static rlx_status pad_ref(ref_call *c) {
-  const rlx_pad_attrs *a = ATTRS(pad);
+  const rlx_pad_attrs *a = c->attrs;
   const rlx_tensor *x = c->in[0];
   rlx_tensor *y = c->out[0];
   int64_t coord[RLX_MAX_RANK] = {0};
@@ -356,7 +340,7 @@ static mx pad_axis(lower_call *c, mx x, int axis, int64_t n, int64_t before, int
 }
 
 static void pad_lower(lower_call *c) {
-  const rlx_pad_attrs *a = ATTRS(pad);
+  const rlx_pad_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0);
   c->out[0] = c->in[0];
   if (a->mode[0] != 'c') {
@@ -365,9 +349,8 @@ static void pad_lower(lower_call *c) {
         c->out[0] = pad_axis(c, c->out[0], (int)i, x->dims[i], a->before.data[i], a->after.data[i]);
     return;
   }
-  int64_t starts[RLX_MAX_RANK], counts[RLX_MAX_RANK], ones[RLX_MAX_RANK];
+  int64_t starts[RLX_MAX_RANK], counts[RLX_MAX_RANK];
   int64_t before[RLX_MAX_RANK], after[RLX_MAX_RANK];
-  fill(ones, x->rank, 1);
   for (uint32_t i = 0; i < x->rank; i++) {
     const pad_core core = pad_core_of(x->dims[i], a->before.data[i], a->after.data[i]);
     starts[i] = core.lo;
@@ -375,8 +358,8 @@ static void pad_lower(lower_call *c) {
     before[i] = a->before.data[i] > 0 ? a->before.data[i] : 0;
     after[i] = a->after.data[i] > 0 ? a->after.data[i] : 0;
   }
-  const mx core = lower_cut(c, c->in[0], x->rank, starts, counts, ones);
-  c->out[0] = mx_pad(c->m, core, lower_ints(c, before, x->rank), lower_ints(c, after, x->rank),
+  const mx core = lower_cut(c, c->in[0], x->rank, starts, counts, NULL);
+  c->out[0] = mx_pad(c->m, core, mx_ints(c->m, before, x->rank), mx_ints(c->m, after, x->rank),
                      x->rank, mx_scalar(c->m, x->dtype, a->value));
 }
 
@@ -396,7 +379,9 @@ RLX_BLOCK(pad) = {
         "f32[0,3] before=[0,1] after=[0,1] mode=edge; f32[3] before=[-2] after=[-1];"
         "c64[2] before=[1] after=[1]; f32[0] before=[1] after=[0] mode=wrap !shape;"
         "f32[3] before=[-4] after=[2] !shape; f32[3] before=[-2] after=[-2] !shape;"
-        "f32[3] before=[1] !argument; i8[1] before=[1] after=[0] value=300 !argument"),
+        "f32[3] before=[1] !argument; i8[1] before=[1] after=[0] value=300 !argument;"
+        "i8[3] before=[9223372036854775807] after=[1] !limit;"
+        "i32[1] before=[1] after=[0] value=nan !argument"),
 };
 
 /* --- tile */
@@ -411,6 +396,10 @@ static rlx_status tile_infer(ir_infer *c) {
   for (uint32_t i = 0; i < x->rank; i++) {
     if (dim_known(reps.data[i]) && reps.data[i] < 0)
       return infer_fail(c, RLX_ERROR_ARGUMENT, "reps has %lld at %u", (long long)reps.data[i], i);
+    if (dim_known(x->dims[i]) && dim_known(reps.data[i]) &&
+        !size_mul(x->dims[i], reps.data[i], &dims[i]))
+      return infer_fail(c, RLX_ERROR_LIMIT, "axis %u would have %lld times %lld elements", i,
+                        (long long)x->dims[i], (long long)reps.data[i]);
     dims[i] = infer_mul(c, x->dims[i], reps.data[i]);
   }
   return RLX_OK;
@@ -430,7 +419,7 @@ static rlx_status tile_ref(ref_call *c) {
 
 static void tile_lower(lower_call *c) {
   const rlx_ints reps = ATTRS(tile)->reps;
-  c->out[0] = mx_tile(c->m, c->in[0], lower_ints(c, reps.data, reps.n), reps.n);
+  c->out[0] = mx_tile(c->m, c->in[0], mx_ints(c->m, reps.data, reps.n), reps.n);
 }
 
 RLX_BLOCK(tile) = {
@@ -440,7 +429,8 @@ RLX_BLOCK(tile) = {
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3] reps=[2,1]; f32[2,3] reps=[1,3]; i64[1] reps=[4]; f32[] reps=[]; f32[2] reps=[0];"
-        "f32[0,2] reps=[2,2]; f32[2] reps=[-1] !argument; f32[2] reps=[1,2] !argument"),
+        "f32[0,2] reps=[2,2]; f32[2] reps=[-1] !argument; f32[2] reps=[1,2] !argument;"
+        "i8[2] reps=[9223372036854775807] !limit"),
 };
 
 /* --- trilu */
@@ -451,7 +441,7 @@ static rlx_status trilu_infer(ir_infer *c) {
 }
 
 static rlx_status trilu_ref(ref_call *c) {
-  const rlx_trilu_attrs *a = ATTRS(trilu);
+  const rlx_trilu_attrs *a = c->attrs;
   rlx_tensor *y = c->out[0];
   const int64_t rows = y->dims[y->rank - 2], cols = y->dims[y->rank - 1];
   for (int64_t i = 0; i < y->count; i++) {
@@ -462,7 +452,7 @@ static rlx_status trilu_ref(ref_call *c) {
 }
 
 static void trilu_lower(lower_call *c) {
-  const rlx_trilu_attrs *a = ATTRS(trilu);
+  const rlx_trilu_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0);
   const int64_t rows = x->dims[x->rank - 2], cols = x->dims[x->rank - 1];
   const int64_t first = clamp(a->diagonal, -rows, cols);

@@ -47,7 +47,6 @@ RLX_BLOCK(batch_norm) = {
     .infer = batch_norm_infer,
     .ref = batch_norm_ref,
     .expand = batch_norm_expand,
-    .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[2,3,4,5], f32[3], f32[3], f32[3], f32[3]{0.1:3};"
                    "f32[4,3], f32[3], f32[3], f32[3], f32[3]{0.1:3} eps=0.01;"
                    "f64[2,3,4], f64[3], f64[3], f64[3], f64[3]{0.1:3}; f16[2,3,4], f16[3], f16[3], "
@@ -105,8 +104,8 @@ RLX_BLOCK(rms_norm) = {
     .infer = rms_norm_infer,
     .ref = rms_norm_ref,
     .expand = rms_norm_expand,
-    .no_grad = NO_GRAD_YET,
-    .cases = CASES("f32[2,3,4], f32[4]; f32[5], f32[5] eps=0.01; f64[2,3], f64[3]; f16[2,3], f16[3];"
-                   "bf16[2,8], bf16[8]; f32[0,4], f32[4]; f32[2,3], f32[2] !shape;"
+    .cases = CASES("f32[2,3,4], f32[4]; f32[5], f32[5] eps=0.01; f64[2,3], f64[3];"
+                   "f16[2,3], f16[3]; bf16[2,8], bf16[8]; f32[0,4], f32[4]; f32[2,0], f32[0];"
+                   "f32[2,3], f32[2] !shape;"
                    "f32[2,3], f16[3] !dtype; i32[2,3], i32[3] !dtype; f32[], f32[1] !shape"),
 };

@@ -98,10 +98,7 @@ rlx_ints onnx_dims(const onnx_node *n, rlx_val v) {
 }
 
 rlx_val onnx_cast(const onnx_node *n, rlx_val v, rlx_dtype to) {
-  if (!v.id || onnx_dtype_of(n, v) == to) return v;
-  rlx_cast_attrs a = rlx_cast_init();
-  a.to = to;
-  return rlx_cast(n->g, v, &a);
+  return expr_cast(n->g, v, to);
 }
 
 rlx_val onnx_scalar(const onnx_node *n, rlx_val like, double value) {
@@ -109,9 +106,7 @@ rlx_val onnx_scalar(const onnx_node *n, rlx_val like, double value) {
 }
 
 rlx_val onnx_reshape(const onnx_node *n, rlx_val v, const rlx_dim *dims, size_t rank) {
-  rlx_reshape_attrs a = rlx_reshape_init();
-  a.dims = (rlx_ints){dims, rank};
-  return rlx_reshape(n->g, v, &a);
+  return expr_reshape(n->g, v, dims, rank);
 }
 
 rlx_val onnx_transpose(const onnx_node *n, rlx_val v, const int64_t *perm, size_t rank) {

@@ -4,6 +4,7 @@
  * when sorting, in both directions, and wins as the largest and as the smallest. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops/block.h"
 
@@ -28,15 +29,14 @@ static rlx_status arg_infer(ir_infer *c, int64_t *axis, bool keep) {
   RLX_TRY(infer_along(c, axis, KINDS_NUMBER));
   const ir_type *x = &c->in[0];
   if (x->dims[*axis] == 0)
-    return infer_fail(c, RLX_ERROR_SHAPE, "axis %lld has no elements", (long long)*axis);
-  rlx_dim *dims = infer_dims(c, x->rank);
-  if (!dims) return status_memory(x->rank * sizeof *dims);
-  uint32_t rank = 0;
+    return infer_fail(c, RLX_ERROR_SHAPE, "axis %lld has no elements, wanted 1 or more",
+                      (long long)*axis);
+  rlx_dim *dims;
+  RLX_TRY(infer_result(c, RLX_I64, keep ? x->rank : x->rank - 1, &dims));
   for (uint32_t i = 0; i < x->rank; i++) {
-    if (i != *axis) dims[rank++] = x->dims[i];
-    else if (keep) dims[rank++] = 1;
+    if (i != *axis) *dims++ = x->dims[i];
+    else if (keep) *dims++ = 1;
   }
-  c->out[0] = (ir_type){RLX_I64, rank, dims};
   return RLX_OK;
 }
 
@@ -45,7 +45,7 @@ static rlx_status arg_ref(ref_call *c, int64_t axis, bool last, bool smallest) {
   int64_t outer, n, inner;
   ref_around(x, axis, &outer, &n, &inner);
   for (int64_t lane = 0; lane < outer * inner; lane++) {
-    int64_t base = lane / inner * n * inner + lane % inner, best = 0;
+    int64_t base = ref_lane(lane, n, inner), best = 0;
     uint64_t best_key = order_key(x, base, smallest);
     for (int64_t i = 1; i < n; i++) {
       uint64_t key = order_key(x, base + i * inner, smallest);
@@ -69,12 +69,8 @@ static mx reversed(lower_call *c, mx x, const ir_type *t, int64_t axis) {
 typedef mx arg_fn(mx_ctx *m, mx a, int axis, bool keep);
 
 static void arg_lower(lower_call *c, arg_fn *f, int64_t axis, bool keep, bool last) {
-  const ir_type *in = lower_in_type(c, 0), *out = lower_out_type(c, 0);
+  const ir_type *in = lower_in_type(c, 0);
   mx x = c->in[0];
-  if (infer_count(in) == 0) { /* which MLX refuses */
-    c->out[0] = mx_broadcast_to(c->m, mx_scalar(c->m, RLX_I64, 0), out->rank, out->dims);
-    return;
-  }
   if (last) x = reversed(c, x, in, axis);
   x = mx_cast(c->m, f(c->m, x, (int)axis, keep), RLX_I64);
   if (last) x = mx_sub(c->m, mx_scalar(c->m, RLX_I64, (double)(in->dims[axis] - 1)), x);
@@ -129,8 +125,7 @@ static rlx_status order_ref(const rlx_tensor *x, int64_t axis, bool descending, 
   entry *entries = mem_new((size_t)n + 1, sizeof *entries);
   if (!entries) return status_memory((size_t)n * sizeof *entries);
   for (int64_t lane = 0; lane < outer * inner; lane++) {
-    int64_t from = lane / inner * n * inner + lane % inner;
-    int64_t to = lane / inner * k * inner + lane % inner;
+    int64_t from = ref_lane(lane, n, inner), to = ref_lane(lane, k, inner);
     for (int64_t i = 0; i < n; i++)
       entries[i] = (entry){order_key(x, from + i * inner, descending), i};
     qsort(entries, (size_t)n, sizeof *entries, compare_entries);
@@ -216,15 +211,15 @@ static rlx_status topk_infer(ir_infer *c) {
   RLX_TRY(infer_along(c, &a->axis, KINDS_NUMBER));
   const ir_type *x = &c->in[0];
   rlx_dim n = x->dims[a->axis];
-  if (a->k < 0 || (dim_known(n) && a->k > n))
+  if (a->k < 0)
+    return infer_fail(c, RLX_ERROR_SHAPE, "k is %lld, wanted 0 or more", (long long)a->k);
+  if (dim_known(n) && a->k > n)
     return infer_fail(c, RLX_ERROR_SHAPE, "k is %lld, axis %lld has %lld elements", (long long)a->k,
-                      (long long)a->axis, dim_known(n) ? (long long)n : -1);
-  rlx_dim *dims = infer_dims(c, x->rank);
-  if (!dims) return status_memory(x->rank * sizeof *dims);
+                      (long long)a->axis, (long long)n);
+  rlx_dim *dims;
+  RLX_TRY(infer_result(c, x->dtype, x->rank, &dims));
   for (uint32_t i = 0; i < x->rank; i++) dims[i] = i == a->axis ? a->k : x->dims[i];
-  c->out[0] = (ir_type){x->dtype, x->rank, dims};
   c->out[1] = (ir_type){RLX_I64, x->rank, dims};
-  c->n_out = 2;
   return RLX_OK;
 }
 
@@ -236,10 +231,9 @@ static rlx_status topk_ref(ref_call *c) {
 static void topk_lower(lower_call *c) {
   const rlx_topk_attrs *a = c->attrs;
   const ir_type *out = lower_out_type(c, 0);
-  int64_t starts[RLX_MAX_RANK] = {0}, steps[RLX_MAX_RANK];
-  for (uint32_t i = 0; i < out->rank; i++) steps[i] = 1;
+  const int64_t starts[RLX_MAX_RANK] = {0};
   mx order = order_of(c, a->axis, !a->smallest);
-  order = lower_cut(c, order, out->rank, starts, out->dims, steps);
+  order = lower_cut(c, order, out->rank, starts, out->dims, NULL);
   c->out[0] = mx_take_along_axis(c->m, c->in[0], order, (int)a->axis);
   c->out[1] = mx_cast(c->m, order, RLX_I64);
 }

@@ -2,7 +2,6 @@
  *
  * A window is a box, so both are done one axis after the other: onto MLX as shifted slices of the
  * padded operand, combined. */
-#include "ops/lower.h"
 #include "ops/window.h"
 
 enum { MAX_SPATIAL = RLX_MAX_RANK - 2, MAX_TAPS = 24 };
@@ -43,13 +42,6 @@ static int64_t window_taps(const window_axis *w, int64_t place, bool padding) {
   return count ? count : 1;
 }
 
-/* What never wins a maximum. */
-static double dtype_lowest(rlx_dtype dtype) {
-  if (dtype_kind(dtype) == RLX_KIND_FLOAT) return -INFINITY;
-  if (dtype_kind(dtype) == RLX_KIND_INT) return -ldexp(1, (int)dtype_bytes(dtype) * 8 - 1);
-  return 0;
-}
-
 /* --- references */
 
 typedef struct pool_ref {
@@ -62,11 +54,8 @@ typedef struct pool_ref {
 static void pool_ref_start(pool_ref *p, const ref_call *c, const window_spec *s) {
   p->x = c->in[0];
   p->n = p->x->rank - 2;
-  p->area = 1;
-  for (size_t i = 0; i < p->n; i++) {
-    p->area *= p->x->dims[2 + i];
-    p->kernel[i] = s->kernel.data[i];
-  }
+  p->area = ref_product(p->x->dims + 2, p->n);
+  for (size_t i = 0; i < p->n; i++) p->kernel[i] = s->kernel.data[i];
   window_resolve(s, p->n, p->x->dims + 2, c->out[0]->dims + 2, p->w);
 }
 
@@ -101,7 +90,7 @@ static rlx_status max_pool_ref(ref_call *c) {
   for (int64_t i = 0; i < y->count; i++) {
     int64_t from = pool_ref_largest(&p, at[0] * y->dims[1] + at[1], at + 2);
     if (from >= 0) ref_copy(y, i, p.x, from);
-    else tensor_set_real(y, i, dtype_lowest(y->dtype));
+    else tensor_set_real(y, i, ref_lowest(y->dtype));
     ref_next(y->rank, y->dims, at);
   }
   return RLX_OK;
@@ -137,17 +126,13 @@ typedef struct pool_how {
 } pool_how;
 
 /* An axis with long windows: a view that has them as an axis of their own, which is reduced. */
-static mx pool_long(lower_call *c, mx x, const int *to, size_t rank, size_t axis,
+static mx pool_long(lower_call *c, mx x, const int64_t *sizes, size_t rank, size_t axis,
                     const window_axis *a, const pool_how *how) {
-  int64_t outer = 1, inner = 1, dims[RLX_MAX_RANK];
-  for (size_t i = 0; i < rank; i++) {
-    dims[i] = i == axis ? a->out : to[i];
-    if (i < axis) outer *= to[i];
-    if (i > axis) inner *= to[i];
-  }
-  int64_t shape[4] = {outer, a->out, a->kernel, inner};
-  int64_t strides[4] = {to[axis] * inner, a->stride * inner, a->dilation * inner, 1};
-  mx windows = mx_as_strided(c->m, mx_contiguous(c->m, x), lower_ints(c, shape, 4), strides, 4, 0);
+  int64_t outer = ref_product(sizes, axis), inner = ref_product(sizes + axis + 1, rank - axis - 1);
+  int64_t dims[RLX_MAX_RANK], shape[4] = {outer, a->out, a->kernel, inner};
+  int64_t strides[4] = {sizes[axis] * inner, a->stride * inner, a->dilation * inner, 1};
+  for (size_t i = 0; i < rank; i++) dims[i] = i == axis ? a->out : sizes[i];
+  mx windows = mx_as_strided(c->m, mx_contiguous(c->m, x), mx_ints(c->m, shape, 4), strides, 4, 0);
   return mx_reshape(c->m, how->reduce(c->m, windows, (int[]){2}, 1, false), rank, dims);
 }
 
@@ -155,54 +140,43 @@ static mx pool_long(lower_call *c, mx x, const int *to, size_t rank, size_t axis
  * the taps, combined. */
 static mx pool_axes(lower_call *c, mx x, const window_axis *w, mx padding, const pool_how *how) {
   const ir_type *type = lower_in_type(c, 0);
-  size_t rank = type->rank;
-  int before[RLX_MAX_RANK] = {0}, after[RLX_MAX_RANK] = {0};
-  int from[RLX_MAX_RANK] = {0}, to[RLX_MAX_RANK], step[RLX_MAX_RANK];
+  const size_t rank = type->rank;
+  int64_t before[RLX_MAX_RANK] = {0}, after[RLX_MAX_RANK] = {0}, sizes[RLX_MAX_RANK];
+  int64_t from[RLX_MAX_RANK] = {0}, steps[RLX_MAX_RANK];
   for (size_t i = 0; i < rank; i++) {
-    to[i] = (int)type->dims[i];
-    step[i] = 1;
+    sizes[i] = type->dims[i];
+    steps[i] = 1;
     if (i < 2) continue;
     const window_axis *a = &w[i - 2];
-    before[i] = (int)a->before;
-    after[i] = window_end(a) > a->in ? (int)(window_end(a) - a->in) : 0;
-    to[i] += before[i] + after[i];
+    before[i] = a->before;
+    after[i] = window_end(a) > a->in ? window_end(a) - a->in : 0;
+    sizes[i] += before[i] + after[i];
   }
-  x = mx_pad(c->m, x, before, after, rank, padding);
+  x = mx_pad(c->m, x, mx_ints(c->m, before, rank), mx_ints(c->m, after, rank), rank, padding);
   for (size_t i = 2; i < rank; i++) {
     const window_axis *a = &w[i - 2];
-    mx sum = a->kernel > MAX_TAPS ? pool_long(c, x, to, rank, i, a, how) : NULL;
-    step[i] = (int)a->stride;
+    mx sum = a->kernel > MAX_TAPS ? pool_long(c, x, sizes, rank, i, a, how) : NULL;
+    sizes[i] = a->out;
+    steps[i] = a->stride;
     for (int64_t t = 0; t < a->kernel && a->kernel <= MAX_TAPS; t++) {
-      from[i] = (int)(t * a->dilation);
-      to[i] = from[i] + (int)((a->out - 1) * a->stride) + 1;
-      mx slice = mx_slice(c->m, x, from, to, step, rank);
+      from[i] = t * a->dilation;
+      mx slice = lower_cut(c, x, rank, from, sizes, steps);
       sum = sum ? how->combine(c->m, sum, slice) : slice;
     }
     x = sum;
     from[i] = 0;
-    to[i] = (int)a->out;
-    step[i] = 1;
+    steps[i] = 1;
   }
   return x;
 }
 
-/* A result without elements: true, and it is made. */
-static bool pool_empty(lower_call *c) {
-  const ir_type *y = lower_out_type(c, 0);
-  bool empty = false;
-  for (size_t i = 0; i < y->rank; i++) empty = empty || y->dims[i] == 0;
-  if (empty) c->out[0] = mx_broadcast_to(c->m, mx_scalar(c->m, y->dtype, 0), y->rank, y->dims);
-  return empty;
-}
-
 static void max_pool_lower(lower_call *c) {
   static const pool_how largest = {mx_maximum, mx_reduce_max};
-  if (pool_empty(c)) return;
   const ir_type *x = lower_in_type(c, 0);
   window_spec s = max_spec(c->attrs);
   window_axis w[MAX_SPATIAL];
   window_resolve(&s, x->rank - 2, x->dims + 2, lower_out_type(c, 0)->dims + 2, w);
-  mx lowest = mx_scalar(c->m, x->dtype, dtype_lowest(x->dtype));
+  mx lowest = mx_scalar(c->m, x->dtype, ref_lowest(x->dtype));
   c->out[0] = pool_axes(c, c->in[0], w, lowest, &largest);
 }
 
@@ -224,7 +198,6 @@ static mx pool_divisor(lower_call *c, const window_axis *w, size_t n, bool paddi
 
 static void avg_pool_lower(lower_call *c) {
   static const pool_how total = {mx_add, mx_reduce_sum};
-  if (pool_empty(c)) return;
   const ir_type *x = lower_in_type(c, 0);
   size_t n = x->rank - 2;
   window_spec s = avg_spec(c->attrs);

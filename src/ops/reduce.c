@@ -2,8 +2,8 @@
  *
  * Laws: inference turns the axes into the sorted list of all that are meant, so that references
  * and lowerings need no rules about empty or negative ones. A reduction is a fold of an elementwise
- * row; over nothing it is the fold's start: 0, 1, or the end of the dtype's range. Half-width floats
- * are summed in f32. */
+ * row; over nothing it is the fold's start: 0, 1, or the end of the dtype's range. Floats of half
+ * the width are summed in f32. */
 #include <math.h>
 
 #include "ops/block.h"
@@ -12,21 +12,22 @@
 /* --- what the reductions share */
 
 static rlx_status reduce_infer(ir_infer *c, rlx_ints *axes, bool keep, unsigned kinds) {
-  bool seen[RLX_MAX_RANK];
+  bool gone[RLX_MAX_RANK] = {0};
   const ir_type *x = &c->in[0];
   RLX_TRY(infer_kinds(c, 0, kinds));
-  RLX_TRY(infer_axes_of(c, *axes, x->rank, seen));
-  rlx_dim *dims = infer_dims(c, x->rank);
-  int64_t *sorted = arena_new(&c->g->mem, x->rank + 1, sizeof *sorted);
-  if (!dims || !sorted) return status_memory(x->rank * sizeof *dims);
-  uint32_t rank = 0;
-  *axes = (rlx_ints){sorted, 0};
+  RLX_TRY(infer_axes_of(c, axes, x->rank, gone));
+  const bool all = axes->n == 0;
+  const size_t n = all ? x->rank : axes->n;
+  int64_t *sorted = infer_dims(c, n);
+  if (!sorted) return status_memory(n * sizeof *sorted);
+  *axes = (rlx_ints){sorted, n};
+  rlx_dim *dims;
+  RLX_TRY(infer_result(c, x->dtype, keep ? x->rank : x->rank - n, &dims));
   for (uint32_t i = 0; i < x->rank; i++) {
-    if (seen[i]) sorted[axes->n++] = i;
-    if (!seen[i] || keep) dims[rank++] = seen[i] ? 1 : x->dims[i];
+    if (gone[i] || all) *sorted++ = i;
+    if (!gone[i] && !all) *dims++ = x->dims[i];
+    else if (keep) *dims++ = 1;
   }
-  c->out[0] = (ir_type){x->dtype, rank, dims};
-  c->n_out = 1;
   return RLX_OK;
 }
 
@@ -128,7 +129,7 @@ static void reduce_lower(lower_call *c, rlx_ints axes, bool keep, const reductio
     return;
   }
   if (in->dtype == RLX_F16 || in->dtype == RLX_BF16) x = mx_cast(c->m, x, RLX_F32);
-  if (axes.n) x = r->mlx(c->m, x, lower_ints(c, axes.data, axes.n), axes.n, keep);
+  if (axes.n) x = r->mlx(c->m, x, mx_ints(c->m, axes.data, axes.n), axes.n, keep);
   c->out[0] = mx_cast(c->m, x, out->dtype);
 }
 
@@ -170,8 +171,7 @@ static mx mean_of(mx_ctx *m, mx x, const int *axes, size_t n_axes, bool keep) {
   for (size_t i = 0; i < n_axes; i++) count *= mx_dim(x, (size_t)axes[i]);
   rlx_dtype wide = info->kind == RLX_KIND_INT ? RLX_I64 : RLX_U64;
   mx sum = mx_reduce_sum(m, mx_cast(m, x, wide), axes, n_axes, keep);
-  mx whole = mx_floor_div(m, mx_abs(m, sum), mx_scalar(m, wide, (double)count));
-  return mx_mul(m, whole, mx_sign(m, sum));
+  return elementwise_div(m, sum, mx_scalar(m, wide, (double)count));
 }
 
 #define FOLDED (KINDS_NUMBER | KINDS_COMPLEX)
@@ -214,7 +214,9 @@ static const reduction
 #define ORDER_CASES "; bool[3,4] axes=[1]; bool[3,4]; bool[0,2] axes=[0]; i8[0]; c64[3] !dtype"
 
 REDUCTION(reduce_sum, sum_of, EVERY_REDUCTION FOLD_CASES);
-REDUCTION(reduce_mean, mean_as, EVERY_REDUCTION FOLD_CASES);
+REDUCTION(reduce_mean, mean_as,
+          EVERY_REDUCTION FOLD_CASES
+          "; i64[2]{-9223372036854775808,0}; u64[2]{18446744073709551615,0}");
 REDUCTION(reduce_prod, prod_of, EVERY_REDUCTION FOLD_CASES);
 REDUCTION(reduce_max, max_of, EVERY_REDUCTION ORDER_CASES);
 REDUCTION(reduce_min, min_of, EVERY_REDUCTION ORDER_CASES);
@@ -234,7 +236,7 @@ static rlx_status softmax_along(ref_call *c, int64_t axis, bool logarithm) {
   int64_t outer, n, inner;
   ref_around(x, axis, &outer, &n, &inner);
   for (int64_t lane = 0; lane < outer * inner; lane++) {
-    int64_t base = lane / inner * n * inner + lane % inner;
+    int64_t base = ref_lane(lane, n, inner);
     double max = -INFINITY, sum = 0;
     for (int64_t i = 0; i < n; i++) max = fmax(max, tensor_real(x, base + i * inner));
     for (int64_t i = 0; i < n; i++) sum += exp(tensor_real(x, base + i * inner) - max);
@@ -255,9 +257,8 @@ static rlx_status log_softmax_ref(ref_call *c) {
 
 /* MLX's own softmax, which in f64 has only f32's digits. */
 static void softmax_lower(lower_call *c) {
-  const ir_type *in = lower_in_type(c, 0);
   const int axis = (int)ATTRS(softmax)->axis;
-  if (in->dtype != RLX_F64 || infer_count(in) == 0) {
+  if (lower_in_type(c, 0)->dtype != RLX_F64) {
     c->out[0] = mx_softmax(c->m, c->in[0], axis);
     return;
   }
@@ -267,22 +268,19 @@ static void softmax_lower(lower_call *c) {
 }
 
 static void log_softmax_lower(lower_call *c) {
-  const ir_type *in = lower_in_type(c, 0);
+  const rlx_dtype dtype = lower_in_type(c, 0)->dtype;
   const int axis = (int)ATTRS(log_softmax)->axis;
   mx x = c->in[0];
-  if (infer_count(in) == 0) {
-    c->out[0] = x;
-    return;
-  }
-  if (in->dtype != RLX_F64) x = mx_cast(c->m, x, RLX_F32);
+  if (dtype != RLX_F64) x = mx_cast(c->m, x, RLX_F32);
   x = mx_sub(c->m, x, mx_reduce_max(c->m, x, &axis, 1, true));
   mx sum = mx_reduce_sum(c->m, elementwise_exp(c->m, x), &axis, 1, true);
-  c->out[0] = mx_cast(c->m, mx_sub(c->m, x, mx_log(c->m, sum)), in->dtype);
+  c->out[0] = mx_cast(c->m, mx_sub(c->m, x, mx_log(c->m, sum)), dtype);
 }
 
 #define SOFTMAX_CASES                                                                         \
   "f32[2,3,4]; f32[2,3,4] axis=1; f32[2,3,4] axis=-3; f32[5]; f32[3,1]; f32[0,4]; f32[4,0];" \
   "f32[3,5]{50:90}; f64[3,5]; f16[3,5]; bf16[3,5]; f32[3]{-inf,1,2}; f32[3]{1,nan,2};"       \
+  "f32[2]{inf,inf}; f32[2]{-inf,-inf}; f16[3]{inf,1,2};"                                      \
   "f32[3,5] axis=2 !shape; f32[] !shape; i32[3] !dtype"
 
 RLX_BLOCK(softmax) = {.infer = softmax_infer,

@@ -80,16 +80,25 @@ int64_t ref_broadcast_index(const rlx_tensor *t, size_t rank, const int64_t *coo
   return index;
 }
 
+int64_t ref_product(const int64_t *sizes, size_t n) {
+  int64_t product = 1;
+  for (size_t i = 0; i < n; i++) product *= sizes[i];
+  return product;
+}
+
 void ref_copy(rlx_tensor *to, int64_t i, const rlx_tensor *from, int64_t j) {
   size_t bytes = dtype_bytes(from->dtype);
   memcpy((char *)to->data + (size_t)i * bytes, (const char *)from->data + (size_t)j * bytes, bytes);
 }
 
+void ref_copy_all(rlx_tensor *to, const rlx_tensor *from) {
+  if (from->bytes) memcpy(to->data, from->data, from->bytes);
+}
+
 void ref_around(const rlx_tensor *t, int64_t axis, int64_t *outer, int64_t *n, int64_t *inner) {
-  *outer = *inner = 1;
-  for (int64_t i = 0; i < axis; i++) *outer *= t->dims[i];
+  *outer = ref_product(t->dims, (size_t)axis);
   *n = t->dims[axis];
-  for (int64_t i = axis + 1; i < (int64_t)t->rank; i++) *inner *= t->dims[i];
+  *inner = ref_product(t->dims + axis + 1, t->rank - (size_t)axis - 1);
 }
 
 rlx_status ref_index(int64_t index, int64_t n, int64_t *out_index) {

@@ -32,10 +32,17 @@ void ref_strides(size_t rank, const int64_t *dims, int64_t *out_strides);
 bool ref_next(size_t rank, const int64_t *dims, int64_t *coord); /* false after the last */
 /* Where element `coord` of a tensor of rank `rank` lies in `t`, which is broadcast to it. */
 int64_t ref_broadcast_index(const rlx_tensor *t, size_t rank, const int64_t *coord);
-/* Copies one element as bytes. */
+/* Elements in axes of these sizes. */
+int64_t ref_product(const int64_t *sizes, size_t n);
+/* Copies one element as bytes; all of a tensor of the same dtype and count. */
 void ref_copy(rlx_tensor *to, int64_t i, const rlx_tensor *from, int64_t j);
+void ref_copy_all(rlx_tensor *to, const rlx_tensor *from);
 /* Elements before, along and after an axis: t viewed as [outer, n, inner]. */
 void ref_around(const rlx_tensor *t, int64_t axis, int64_t *outer, int64_t *n, int64_t *inner);
+/* The first element of lane `lane` (below outer * inner) of that view; they are `inner` apart. */
+static inline int64_t ref_lane(int64_t lane, int64_t n, int64_t inner) {
+  return lane / inner * n * inner + lane % inner;
+}
 /* Index value wrapped into [0, n); RLX_ERROR_INDEX with the sentence if it is out of range. */
 rlx_status ref_index(int64_t index, int64_t n, int64_t *out_index);
 

@@ -44,14 +44,14 @@ static rlx_status check_scales(ir_infer *c, rlx_reals scales) {
 }
 
 static rlx_status resize_infer(ir_infer *c) {
-  const rlx_resize_attrs *a = c->attrs;
+  rlx_resize_attrs *a = OWN_ATTRS(resize);
   const ir_type *x = &c->in[0];
   size_t rank = x->rank, n = a->axes.n ? a->axes.n : rank;
-  bool nearest = word_is(a->mode, "nearest"), seen[RLX_MAX_RANK];
+  bool nearest = word_is(a->mode, "nearest");
   RLX_TRY(infer_kinds(c, 0, nearest ? KINDS_PLAIN : KINDS_FLOAT));
-  RLX_TRY(infer_axes_of(c, a->axes, rank, seen));
+  RLX_TRY(infer_axes_for(c, &a->axes, rank, n));
   if (a->sizes.n == 0 && a->scales.n == 0 && n != 0)
-    return infer_fail(c, RLX_ERROR_ARGUMENT, "wants sizes or scales");
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "no sizes and no scales, wanted one of them");
   if ((a->sizes.n && a->sizes.n != n) || (a->scales.n && a->scales.n != n))
     return infer_fail(c, RLX_ERROR_SHAPE, "%zu sizes and %zu scales for %zu axes", a->sizes.n,
                       a->scales.n, n);
@@ -60,8 +60,7 @@ static rlx_status resize_infer(ir_infer *c) {
   RLX_TRY(infer_result(c, x->dtype, rank, &dims));
   for (size_t i = 0; i < rank; i++) dims[i] = x->dims[i];
   for (size_t i = 0; i < n; i++) {
-    int64_t axis = a->axes.n ? a->axes.data[i] : (int64_t)i;
-    if (axis < 0) axis += (int64_t)rank;
+    int64_t axis = a->axes.data[i];
     rlx_dim in = x->dims[axis];
     rlx_dim out = a->sizes.n ? a->sizes.data[i] : scaled(c, in, a->scales.data[i]);
     if (dim_known(out) && (out < 0 || out > INT32_MAX || (in == 0 && out != 0)))
@@ -133,14 +132,11 @@ static void axis_taps(const resize_axis *r, int64_t o, int64_t *index, double *w
 }
 
 /* The rule of one axis, of `in` elements now; false if that axis stays as it is. */
-static bool axis_rule(const rlx_resize_attrs *a, size_t rank, size_t axis, int64_t in,
-                      resize_axis *r) {
-  size_t nth = a->axes.n ? a->axes.n : axis;
+static bool axis_rule(const rlx_resize_attrs *a, size_t axis, int64_t in, resize_axis *r) {
+  size_t nth = 0;
   *r = (resize_axis){a, in, in, 1, 1};
-  for (size_t i = 0; i < a->axes.n; i++)
-    if (a->axes.data[i] == (int64_t)axis || a->axes.data[i] + (int64_t)rank == (int64_t)axis)
-      nth = i;
-  if (a->axes.n && nth == a->axes.n) return false;
+  while (nth < a->axes.n && a->axes.data[nth] != (int64_t)axis) nth++;
+  if (nth == a->axes.n) return false;
   r->out = a->sizes.n ? a->sizes.data[nth] : scaled_size(in, a->scales.data[nth]);
   r->scale = a->scales.n ? a->scales.data[nth] : (double)r->out / (double)in;
   int64_t radius = word_is(a->mode, "nearest") ? 0 : word_is(a->mode, "linear") ? 1 : 2;
@@ -162,10 +158,9 @@ static void tables_free(axis_table *tables, size_t n) {
   }
 }
 
-static rlx_status table_make(const rlx_resize_attrs *a, size_t rank, size_t axis, int64_t in,
-                             axis_table *t) {
+static rlx_status table_make(const rlx_resize_attrs *a, size_t axis, int64_t in, axis_table *t) {
   resize_axis r;
-  t->changes = axis_rule(a, rank, axis, in, &r);
+  t->changes = axis_rule(a, axis, in, &r);
   t->taps = t->changes ? r.taps : 1;
   t->out = r.out;
   if (t->taps > MAX_TAPS)
@@ -212,7 +207,7 @@ static rlx_status resize_ref(ref_call *c) {
   axis_table tables[RLX_MAX_RANK] = {{0}};
   int64_t at[RLX_MAX_RANK] = {0};
   for (size_t i = 0; i < x->rank; i++)
-    RLX_TRY_OR_FAIL(table_make(c->attrs, x->rank, i, x->dims[i], &tables[i]));
+    RLX_TRY_OR_FAIL(table_make(c->attrs, i, x->dims[i], &tables[i]));
   for (int64_t k = 0; k < y->count; k++) {
     if (word_is(ATTRS(resize)->mode, "nearest")) {
       int64_t from = 0;
@@ -264,18 +259,15 @@ static rlx_val axis_repeat(rlx_graph *g, rlx_val x, size_t axis, int64_t factor)
   size_t rank = rlx_val_rank(g, x);
   rlx_dim wide[RLX_MAX_RANK + 1], joined[RLX_MAX_RANK];
   int64_t at = (int64_t)axis + 1;
-  for (size_t i = 0; i < rank; i++) {
-    wide[i < axis + 1 ? i : i + 1] = joined[i] = rlx_val_dim(g, x, i);
-  }
+  for (size_t i = 0; i < rank; i++)
+    wide[i <= axis ? i : i + 1] = joined[i] = rlx_val_dim(g, x, i);
   wide[axis + 1] = factor;
   joined[axis] *= factor;
   rlx_unsqueeze_attrs u = rlx_unsqueeze_init();
   rlx_expand_attrs e = rlx_expand_init();
-  rlx_reshape_attrs r = rlx_reshape_init();
   u.axes = (rlx_ints){&at, 1};
   e.dims = (rlx_ints){wide, rank + 1};
-  r.dims = (rlx_ints){joined, rank};
-  return rlx_reshape(g, rlx_expand(g, rlx_unsqueeze(g, x, &u), &e), &r);
+  return expr_reshape(g, rlx_expand(g, rlx_unsqueeze(g, x, &u), &e), joined, rank);
 }
 
 /* Resamples one axis by its table. */
@@ -301,28 +293,24 @@ static rlx_val resize_expand(expr_call *c) {
   rlx_graph *g = c->b;
   rlx_val x = c->in[0], y = x;
   rlx_dtype dtype = rlx_val_dtype(g, x);
-  rlx_cast_attrs cast = rlx_cast_init();
   bool blends = !word_is(ATTRS(resize)->mode, "nearest");
   bool half = blends && dtype_bytes(dtype) < sizeof(float);
-  cast.to = RLX_F32;
-  if (half) y = rlx_cast(g, y, &cast);
+  if (half) y = expr_cast(g, y, RLX_F32);
   size_t rank = rlx_val_rank(g, x);
   for (size_t i = 0; i < rank; i++) {
     axis_table t = {0};
-    rlx_status status = table_make(c->attrs, rank, i, rlx_val_dim(g, x, i), &t);
+    rlx_status status = table_make(c->attrs, i, rlx_val_dim(g, x, i), &t);
     if (status != RLX_OK) graph_fail(g, status);
     if (status == RLX_OK && t.changes) y = axis_apply(g, y, i, &t);
     tables_free(&t, 1);
   }
-  cast.to = dtype;
-  return half ? rlx_cast(g, y, &cast) : y;
+  return expr_cast(g, y, dtype);
 }
 
 RLX_BLOCK(resize) = {
     .infer = resize_infer,
     .ref = resize_ref,
     .expand = resize_expand,
-    .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[1,2,3,4] sizes=[1,2,6,8]; f32[1,2,3,4] scales=[1,1,2,3] coordinate=asymmetric "
         "nearest=floor;"
@@ -338,6 +326,9 @@ RLX_BLOCK(resize) = {
         "f32[1,1,5,6] scales=[1.5,0.5] axes=[2,3] mode=cubic cubic_a=-0.5 exclude_outside=true;"
         "f32[1,1,9,9] sizes=[4,5] axes=[2,3] mode=cubic antialias=true;"
         "f32[3,4] sizes=[3,4] mode=linear; f16[3,4] sizes=[6,8] mode=linear; f32[0,4] sizes=[0,8];"
+        "f32[5000] sizes=[1] mode=linear antialias=true !limit;"
+        "f32[]; f32[3] sizes=[0]; f32[3] sizes=[0] mode=linear antialias=true;"
+        "f32[3] sizes=[2,2] axes=[0,-1] !argument; f32[3] sizes=[2] axes=[1] !shape;"
         "f32[2,3] !argument; f32[2,3] sizes=[4] !shape; f32[2,3] scales=[1,0] !argument;"
         "f32[0,3] sizes=[2,3] !shape; i32[2,3] sizes=[4,6] mode=linear !dtype"),
 };

@@ -2,6 +2,7 @@
  *
  * Laws: references add up in double (or 64 bits) and round each element once; half-width floats run
  * in f32 on MLX. */
+#include <float.h>
 #include <math.h>
 
 #include "ops/block.h"
@@ -20,7 +21,7 @@ static rlx_status scan_ref(ref_call *c, int64_t axis, bool exclusive, bool rever
   int64_t outer, n, inner;
   ref_around(x, axis, &outer, &n, &inner);
   for (int64_t lane = 0; lane < outer * inner; lane++) {
-    int64_t base = lane / inner * n * inner + lane % inner;
+    int64_t base = ref_lane(lane, n, inner);
     ref_scalar acc = ref_number(x->dtype, s->start);
     for (int64_t k = 0; k < n; k++) {
       int64_t i = base + (reverse ? n - 1 - k : k) * inner;
@@ -77,24 +78,30 @@ SCAN(cummin, min_scan, false, SCAN_CASES);
 
 /* --- histogram */
 
+static double bins_per_unit(const rlx_histogram_attrs *a) {
+  return (double)a->bins / (a->max - a->min);
+}
+
 static rlx_status histogram_infer(ir_infer *c) {
   const rlx_histogram_attrs *a = c->attrs;
   RLX_TRY(infer_kinds(c, 0, KINDS_NUMBER));
   if (a->bins < 1)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "bins is %lld, wanted at least 1", (long long)a->bins);
   if (!isfinite(a->max - a->min) || !(a->min < a->max))
-    return infer_fail(c, RLX_ERROR_ARGUMENT, "min %g is not below max %g", a->min, a->max);
-  rlx_dim *dims = infer_dims(c, 1);
-  if (!dims) return status_memory(sizeof *dims);
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "min is %g and max %g, wanted min below max", a->min,
+                      a->max);
+  if (bins_per_unit(a) > FLT_MAX)
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "%lld bins from %g to %g are too narrow for f32",
+                      (long long)a->bins, a->min, a->max);
+  rlx_dim *dims;
+  RLX_TRY(infer_result(c, RLX_F32, 1, &dims));
   dims[0] = a->bins;
-  c->out[0] = (ir_type){RLX_F32, 1, dims};
-  c->n_out = 1;
   return RLX_OK;
 }
 
 static rlx_status histogram_ref(ref_call *c) {
   const rlx_histogram_attrs *a = c->attrs;
-  double per_unit = (double)a->bins / (a->max - a->min);
+  double per_unit = bins_per_unit(a);
   for (int64_t i = 0; i < c->in[0]->count; i++) {
     double v = tensor_real(c->in[0], i);
     if (!(v >= a->min && v <= a->max)) continue;
@@ -105,29 +112,21 @@ static rlx_status histogram_ref(ref_call *c) {
   return RLX_OK;
 }
 
-static rlx_val cast_to(rlx_graph *g, rlx_val x, rlx_dtype to) {
-  rlx_cast_attrs a = rlx_cast_init();
-  a.to = to;
-  return rlx_cast(g, x, &a);
-}
-
 /* Each element adds 1 to its bin, or 0 to the first if it is in none. */
 static rlx_val histogram_expand(expr_call *c) {
   const rlx_histogram_attrs *a = c->attrs;
   rlx_graph *g = c->b;
   rlx_dtype dtype = rlx_val_dtype(g, c->in[0]) == RLX_F64 ? RLX_F64 : RLX_F32;
-  rlx_reshape_attrs flat = rlx_reshape_init();
-  flat.dims = (rlx_ints){(const int64_t[]){-1}, 1};
-  rlx_val x = cast_to(g, rlx_reshape(g, c->in[0], &flat), dtype);
+  rlx_val x = expr_cast(g, expr_reshape(g, c->in[0], (const rlx_dim[]){-1}, 1), dtype);
   rlx_val min = rlx_scalar(g, dtype, a->min), max = rlx_scalar(g, dtype, a->max);
   rlx_val inside = rlx_bit_and(g, rlx_ge(g, x, min), rlx_le(g, x, max));
-  rlx_val per_unit = rlx_scalar(g, dtype, (double)a->bins / (a->max - a->min));
+  rlx_val per_unit = rlx_scalar(g, dtype, bins_per_unit(a));
   rlx_val bin = rlx_floor(g, rlx_mul(g, rlx_sub(g, x, min), per_unit));
   bin = rlx_minimum(g, bin, rlx_scalar(g, dtype, (double)(a->bins - 1)));
-  bin = cast_to(g, rlx_where(g, inside, bin, rlx_scalar(g, dtype, 0)), RLX_I64);
+  bin = expr_cast(g, rlx_where(g, inside, bin, rlx_scalar(g, dtype, 0)), RLX_I64);
   rlx_scatter_add_attrs into = rlx_scatter_add_init();
   into.size = (rlx_ints){&a->bins, 1};
-  return rlx_scatter_add(g, cast_to(g, inside, RLX_F32), bin, &into);
+  return rlx_scatter_add(g, expr_cast(g, inside, RLX_F32), bin, &into);
 }
 
 RLX_BLOCK(histogram) = {
@@ -137,5 +136,7 @@ RLX_BLOCK(histogram) = {
     .cases = CASES("f32[50]; f32[5,7] bins=4 min=-1 max=1; f32[6]{0,1,0.5,nan,-0.1,1.1} bins=2;"
                    "i32[20]{0:9} bins=3 min=0 max=8; f64[9]; f16[9]; u8[9] bins=3 max=3; f32[0];"
                    "f32[]; f32[3] bins=0 !argument; f32[3] min=1 max=1 !argument;"
+                   "f32[3] max=1e-310 !argument;"
+                   "f32[3] max=nan !argument; f32[3] max=inf !argument;"
                    "bool[3] !dtype"),
 };

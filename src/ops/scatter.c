@@ -59,10 +59,6 @@ static void target_end(target *t) {
   mem_free(t->wide);
 }
 
-static void copy_all(rlx_tensor *to, const rlx_tensor *from) {
-  if (from->bytes) memcpy(to->data, from->data, from->bytes);
-}
-
 /* x [outer, rows, inner], updates [outer, n, inner] at the rows `at` [n]; shaped as the output. */
 static mx scatter_rows(lower_call *c, mx x, int64_t outer, int64_t rows, int64_t inner, mx at,
                        mx updates, int64_t n, int reduction) {
@@ -108,11 +104,11 @@ static rlx_status scatter_elements_infer(ir_infer *c) {
 }
 
 static rlx_status scatter_elements_ref(ref_call *c) {
-  const rlx_scatter_elements_attrs *a = ATTRS(scatter_elements);
+  const rlx_scatter_elements_attrs *a = c->attrs;
   const rlx_tensor *x = c->in[0], *index = c->in[1];
   int64_t strides[RLX_MAX_RANK], coord[RLX_MAX_RANK] = {0}, at;
   target t;
-  copy_all(c->out[0], x);
+  ref_copy_all(c->out[0], x);
   RLX_TRY(target_begin(&t, c->out[0], a->reduction));
   ref_strides(x->rank, x->dims, strides);
   rlx_status status = RLX_OK;
@@ -129,7 +125,7 @@ static rlx_status scatter_elements_ref(ref_call *c) {
 
 /* Every update as a position in all of x. */
 static void scatter_elements_lower(lower_call *c) {
-  const rlx_scatter_elements_attrs *a = ATTRS(scatter_elements);
+  const rlx_scatter_elements_attrs *a = c->attrs;
   const ir_type *x = lower_in_type(c, 0), *index = lower_in_type(c, 1);
   int64_t strides[RLX_MAX_RANK], shape[RLX_MAX_RANK];
   ref_strides(x->rank, x->dims, strides);
@@ -141,8 +137,8 @@ static void scatter_elements_lower(lower_call *c) {
     const mx along = mx_arange(c->m, 0, (double)strides[i], index->dims[i], RLX_I64);
     at = mx_add(c->m, at, mx_reshape(c->m, along, x->rank, shape));
   }
-  c->out[0] = scatter_rows(c, c->in[0], 1, index_product(x->dims, x->rank), 1, at, c->in[2],
-                           index_product(index->dims, index->rank), reduction_of(a->reduction));
+  c->out[0] = scatter_rows(c, c->in[0], 1, ref_product(x->dims, x->rank), 1, at, c->in[2],
+                           ref_product(index->dims, index->rank), reduction_of(a->reduction));
 }
 
 RLX_BLOCK(scatter_elements) = {
@@ -195,9 +191,9 @@ static rlx_status scatter_nd_infer(ir_infer *c) {
 static rlx_status scatter_nd_ref(ref_call *c) {
   const rlx_tensor *x = c->in[0], *index = c->in[1];
   const int64_t k = index->dims[index->rank - 1], n = index->count / k;
-  const int64_t inner = index_product(x->dims + k, x->rank - (size_t)k);
+  const int64_t inner = ref_product(x->dims + k, x->rank - (size_t)k);
   target t;
-  copy_all(c->out[0], x);
+  ref_copy_all(c->out[0], x);
   RLX_TRY(target_begin(&t, c->out[0], ATTRS(scatter_nd)->reduction));
   rlx_status status = RLX_OK;
   for (int64_t i = 0, at; i < n; i++) {
@@ -212,9 +208,9 @@ static rlx_status scatter_nd_ref(ref_call *c) {
 static void scatter_nd_lower(lower_call *c) {
   const ir_type *x = lower_in_type(c, 0), *index = lower_in_type(c, 1);
   const size_t k = (size_t)index->dims[index->rank - 1];
-  c->out[0] = scatter_rows(c, c->in[0], 1, index_product(x->dims, k),
-                           index_product(x->dims + k, x->rank - k), index_positions(c, 1, x->dims),
-                           c->in[2], index_product(index->dims, index->rank - 1),
+  c->out[0] = scatter_rows(c, c->in[0], 1, ref_product(x->dims, k),
+                           ref_product(x->dims + k, x->rank - k), index_positions(c, 1, x->dims),
+                           c->in[2], ref_product(index->dims, index->rank - 1),
                            reduction_of(ATTRS(scatter_nd)->reduction));
 }
 
@@ -280,8 +276,8 @@ static rlx_status scatter_add_ref(ref_call *c) {
 static void scatter_add_lower(lower_call *c) {
   const ir_type *x = lower_in_type(c, 0), *out = lower_out_type(c, 0);
   const size_t axis = (size_t)ATTRS(scatter_add)->axis;
-  c->out[0] = scatter_rows(c, lower_zeros(c), index_product(x->dims, axis), out->dims[axis],
-                           index_product(x->dims + axis + 1, x->rank - axis - 1),
+  c->out[0] = scatter_rows(c, lower_zeros(c), ref_product(x->dims, axis), out->dims[axis],
+                           ref_product(x->dims + axis + 1, x->rank - axis - 1),
                            lower_indices(c, 1, out->dims[axis]), c->in[0], x->dims[axis],
                            reduction_of("add"));
 }
@@ -311,7 +307,7 @@ static rlx_status dynamic_update_slice_infer(ir_infer *c) {
   RLX_TRY(infer_axis_of(c, axis, x->rank));
   RLX_TRY(infer_rank(c, 1, x->rank, x->rank));
   if (infer_differ(dim_product(&c->g->dims, start->dims, start->rank), 1))
-    return infer_fail(c, RLX_ERROR_SHAPE, "the start must be one element");
+    return infer_fail(c, RLX_ERROR_SHAPE, "operand 2 is where to start, wanted a single element");
   for (int64_t i = 0; i < (int64_t)x->rank; i++)
     if (infer_differ(y->dims[i], x->dims[i]) && (i != *axis || y->dims[i] > x->dims[i]))
       return infer_fail(c, RLX_ERROR_SHAPE, "axis %lld of y has the size %lld, x %lld",
@@ -326,7 +322,7 @@ static rlx_status dynamic_update_slice_ref(ref_call *c) {
   const int64_t m = y->dims[ATTRS(dynamic_update_slice)->axis];
   if (at > n - m) at = n - m;
   if (at < 0) at = 0;
-  copy_all(c->out[0], c->in[0]);
+  ref_copy_all(c->out[0], c->in[0]);
   for (int64_t o = 0; o < outer; o++)
     for (int64_t i = 0; i < m * inner; i++)
       ref_copy(c->out[0], (o * n + at) * inner + i, y, o * m * inner + i);
@@ -350,7 +346,8 @@ RLX_BLOCK(dynamic_update_slice) = {
     .lower = dynamic_update_slice_lower,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[5,2], f32[2,2], i64[1]{1}; f32[2,5], f32[2,3], i32[]{9} axis=-1;"
-                   "i8[4], i8[2], i64[1,1]{-3}; c64[3], c64[3], i64[]{0};"
+                   "i8[4], i8[2], i64[1,1]{-3}; f32[3], f32[2], i64[1]{-9223372036854775808};"
+                   " c64[3], c64[3], i64[]{0};"
                    "bool[2,3,2], bool[2,1,2], i64[1]{2} axis=1; f32[3], f32[0], i64[1]{1};"
                    "f32[0,2], f32[0,2], i64[]{4}; f32[2], f32[3], i64[1] !shape;"
                    "f32[2,2], f32[1,1], i64[1] !shape; f32[2], f32[1], i64[2] !shape;"

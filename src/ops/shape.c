@@ -10,7 +10,7 @@
 /* --- row-major order kept: reshape, squeeze, unsqueeze, flatten */
 
 static rlx_status same_elements_ref(ref_call *c) {
-  if (c->in[0]->bytes) memcpy(c->out[0]->data, c->in[0]->data, c->in[0]->bytes);
+  ref_copy_all(c->out[0], c->in[0]);
   return RLX_OK;
 }
 
@@ -77,8 +77,8 @@ static rlx_status squeeze_result(ir_infer *c, const bool *drop, size_t n_drop) {
 static rlx_status squeeze_infer(ir_infer *c) {
   const ir_type *x = &c->in[0];
   rlx_ints *axes = &OWN_ATTRS(squeeze)->axes;
-  bool drop[RLX_MAX_RANK], all_known = true;
-  RLX_TRY(infer_axes_of(c, *axes, x->rank, drop));
+  bool drop[RLX_MAX_RANK] = {0}, all_known = true;
+  RLX_TRY(infer_axes_of(c, axes, x->rank, drop));
   int64_t *dropped = infer_dims(c, x->rank);
   if (!dropped) return status_memory(x->rank * sizeof *dropped);
   size_t n = 0;
@@ -106,11 +106,11 @@ RLX_BLOCK(squeeze) = {
 
 static rlx_status unsqueeze_infer(ir_infer *c) {
   const ir_type *x = &c->in[0];
-  const rlx_ints axes = ATTRS(unsqueeze)->axes;
-  if (axes.n == 0) return infer_fail(c, RLX_ERROR_ARGUMENT, "axes must be given");
+  rlx_ints *axes = &OWN_ATTRS(unsqueeze)->axes;
+  if (axes->n == 0) return infer_fail(c, RLX_ERROR_ARGUMENT, "axes must be given");
   rlx_dim *dims;
-  bool added[RLX_MAX_RANK];
-  const size_t rank = x->rank + axes.n;
+  bool added[RLX_MAX_RANK] = {0};
+  const size_t rank = x->rank + axes->n;
   RLX_TRY(infer_result(c, x->dtype, rank, &dims));
   RLX_TRY(infer_axes_of(c, axes, rank, added));
   for (size_t i = 0, from = 0; i < rank; i++) dims[i] = added[i] ? 1 : x->dims[from++];
@@ -121,7 +121,8 @@ RLX_BLOCK(unsqueeze) = {
     .infer = unsqueeze_infer,
     SAME_ELEMENTS,
     .cases = CASES("f32[2,3] axes=[0]; f32[2,3] axes=[-1,1]; i8[] axes=[0,1]; f32[0] axes=[1];"
-                   "f32[2,3] axes=[3] !shape; f32[2,3] axes=[0,0] !argument; f32[2] !argument"),
+                   "f32[2,3] axes=[3] !shape; f32[2,3] axes=[0,0] !argument; f32[2] !argument;"
+                   "f32[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1] axes=[0] !limit"),
 };
 
 static rlx_status flatten_infer(ir_infer *c) {
@@ -154,19 +155,15 @@ static rlx_status transpose_infer(ir_infer *c) {
   const ir_type *x = &c->in[0];
   rlx_ints *perm = &OWN_ATTRS(transpose)->perm;
   rlx_dim *dims;
-  bool seen[RLX_MAX_RANK];
-  if (perm->n != 0 && perm->n != x->rank)
-    return infer_fail(c, RLX_ERROR_SHAPE, "perm has %zu entries for %u axes", perm->n, x->rank);
-  RLX_TRY(infer_axes_of(c, *perm, x->rank, seen));
+  bool seen[RLX_MAX_RANK] = {0};
+  int64_t reversed[RLX_MAX_RANK];
+  for (uint32_t i = 0; i < x->rank; i++) reversed[i] = x->rank - 1 - i;
+  if (perm->n == 0) *perm = (rlx_ints){reversed, x->rank};
+  if (perm->n != x->rank)
+    return infer_fail(c, RLX_ERROR_SHAPE, "perm has %zu entries, wanted %u", perm->n, x->rank);
+  RLX_TRY(infer_axes_of(c, perm, x->rank, seen));
   RLX_TRY(infer_result(c, x->dtype, x->rank, &dims));
-  int64_t *full = infer_dims(c, x->rank);
-  if (!full) return status_memory(x->rank * sizeof *full);
-  for (int64_t i = 0; i < (int64_t)x->rank; i++) {
-    full[i] = perm->n ? perm->data[i] : (int64_t)x->rank - 1 - i;
-    if (full[i] < 0) full[i] += x->rank;
-    dims[i] = x->dims[full[i]];
-  }
-  *perm = (rlx_ints){full, x->rank};
+  for (uint32_t i = 0; i < x->rank; i++) dims[i] = x->dims[perm->data[i]];
   return RLX_OK;
 }
 
@@ -186,7 +183,7 @@ static rlx_status transpose_ref(ref_call *c) {
 
 static void transpose_lower(lower_call *c) {
   const rlx_ints perm = ATTRS(transpose)->perm;
-  c->out[0] = mx_transpose(c->m, c->in[0], lower_ints(c, perm.data, perm.n), perm.n);
+  c->out[0] = mx_transpose(c->m, c->in[0], mx_ints(c->m, perm.data, perm.n), perm.n);
 }
 
 RLX_BLOCK(transpose) = {
@@ -303,13 +300,17 @@ static rlx_status split_infer(ir_infer *c) {
   int64_t *axis = &OWN_ATTRS(split)->axis;
   RLX_TRY(infer_axis_of(c, axis, x->rank));
   if (sizes.n < 1 || sizes.n > INFER_MAX_OUT)
-    return infer_fail(c, RLX_ERROR_ARGUMENT, "%zu sizes, wanted 1 to %d", sizes.n, INFER_MAX_OUT);
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "sizes has %zu entries, wanted 1 to %d", sizes.n,
+                      INFER_MAX_OUT);
   rlx_dim total = 0;
   for (size_t k = sizes.n; k-- > 0;) { /* downwards: each result is made as output 0 */
     rlx_dim *dims;
     RLX_TRY(infer_result(c, x->dtype, x->rank, &dims));
     memcpy(dims, x->dims, x->rank * sizeof *dims);
     dims[*axis] = sizes.data[k];
+    if (infer_differ(dims[*axis], x->dims[*axis]) && dims[*axis] > x->dims[*axis])
+      return infer_fail(c, RLX_ERROR_SHAPE, "size %zu is %lld, axis %lld has %lld", k,
+                        (long long)dims[*axis], (long long)*axis, (long long)x->dims[*axis]);
     c->out[k] = c->out[0];
     total = infer_add(c, total, sizes.data[k]);
   }
@@ -334,11 +335,10 @@ static rlx_status split_ref(ref_call *c) {
 static void split_lower(lower_call *c) {
   const int64_t axis = ATTRS(split)->axis;
   const ir_type *x = lower_in_type(c, 0);
-  int64_t starts[RLX_MAX_RANK] = {0}, steps[RLX_MAX_RANK];
-  for (uint32_t i = 0; i < x->rank; i++) steps[i] = 1;
+  int64_t starts[RLX_MAX_RANK] = {0};
   for (size_t k = 0; k < c->n_out; k++) {
     const rlx_dim *counts = lower_out_type(c, k)->dims;
-    c->out[k] = lower_cut(c, c->in[0], x->rank, starts, counts, steps);
+    c->out[k] = lower_cut(c, c->in[0], x->rank, starts, counts, NULL);
     starts[axis] += counts[axis];
   }
 }
@@ -350,19 +350,22 @@ RLX_BLOCK(split) = {
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[5,2] sizes=[2,3]; f32[2,6] axis=-1 sizes=[1,0,5]; i64[4] sizes=[4];"
                    "f32[0,3] sizes=[0,0]; f32[5] sizes=[2,2] !shape; f32[5] sizes=[6,-1] !shape;"
+                   "i8[5] sizes=[4611686018427387904,4611686018427387904] !shape;"
                    "f32[5] !argument; f32[] sizes=[1] !shape"),
 };
 
 /* --- shapes as values */
 
+/* A bound of a Python slice of n items, in [0, n]. */
+static int64_t bound_of(int64_t bound, int64_t n) {
+  if (bound < 0) return bound < -n ? 0 : bound + n;
+  return bound < n ? bound : n;
+}
+
 static rlx_status shape_of_infer(ir_infer *c) {
   rlx_shape_of_attrs *a = OWN_ATTRS(shape_of);
-  const int64_t rank = c->in[0].rank;
-  for (int64_t *end = &a->start;; end = &a->stop) { /* as in a Python slice */
-    if (*end < 0) *end = *end < -rank ? 0 : *end + rank;
-    if (*end > rank) *end = rank;
-    if (end == &a->stop) break;
-  }
+  a->start = bound_of(a->start, c->in[0].rank);
+  a->stop = bound_of(a->stop, c->in[0].rank);
   rlx_dim *dims;
   RLX_TRY(infer_result(c, RLX_I64, 1, &dims));
   dims[0] = a->stop > a->start ? a->stop - a->start : 0;
@@ -398,7 +401,7 @@ RLX_BLOCK(shape_of) = {
 };
 
 static rlx_status range_infer(ir_infer *c) {
-  const rlx_range_attrs *a = ATTRS(range);
+  const rlx_range_attrs *a = c->attrs;
   const rlx_dtype_kind kind = dtype_kind(a->dtype);
   if (!(KINDS_NUMBER >> kind & 1u))
     return infer_fail(c, RLX_ERROR_DTYPE, "dtype is %s, wanted integer or float",
@@ -429,7 +432,7 @@ static rlx_status range_content(ir_infer *c, const rlx_dim *const *in, rlx_dim *
 }
 
 static rlx_status range_ref(ref_call *c) {
-  const rlx_range_attrs *a = ATTRS(range);
+  const rlx_range_attrs *a = c->attrs;
   rlx_tensor *y = c->out[0];
   for (int64_t i = 0; i < y->count; i++)
     if (dtype_kind(y->dtype) == RLX_KIND_FLOAT)
@@ -441,7 +444,7 @@ static rlx_status range_ref(ref_call *c) {
 /* Counted in whole numbers and scaled in a wide type: MLX's own arange adds the step again and
  * again in the element type. */
 static void range_lower(lower_call *c) {
-  const rlx_range_attrs *a = ATTRS(range);
+  const rlx_range_attrs *a = c->attrs;
   const bool real = dtype_kind(a->dtype) == RLX_KIND_FLOAT;
   const rlx_dtype wide = !real ? RLX_I64 : mx_ctx_device(c->m) == MX_CPU ? RLX_F64 : RLX_F32;
   mx i = mx_arange(c->m, 0, 1, lower_out_type(c, 0)->dims[0], wide);
@@ -458,5 +461,6 @@ RLX_BLOCK(range) = {
     .cases = CASES(
         "count=[5]; start=3 step=-2 count=[4] dtype=i32; start=0.5 step=0.1 count=[300] dtype=f32;"
         "step=0.25 count=[9] dtype=bf16; count=[0]; count=[300] dtype=u8; count=[7] dtype=f64;"
+        "start=0.5 step=0.1 count=[4200000] dtype=f32; start=-3 step=7 count=[4200000] dtype=i16;"
         "count=[-1] !shape; !argument; step=0.5 count=[2] !argument; dtype=bool count=[2] !dtype"),
 };

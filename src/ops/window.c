@@ -1,6 +1,8 @@
 /* ops/window.c: the arithmetic of sliding windows, symbolic and concrete. */
 #include "ops/window.h"
 
+#include <string.h>
+
 /* What MLX can count to; it also keeps every product below inside int64. */
 #define WINDOW_MAX INT32_MAX
 
