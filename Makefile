@@ -1,6 +1,6 @@
 # Thin over CMake's presets; what is missing is installed, fetched and built first. See `make help`.
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo check debug asan tsan stress bench clean
+.PHONY: help setup fetch build demo check conformance debug asan tsan stress bench clean
 
 RLX_MLX ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -32,6 +32,11 @@ demo: setup ## a real model names the types of a few files
 
 check: build fetch ## the whole test suite
 	@$(call test_in,build)
+
+conformance: setup ## ONNX's node tests, of the onnx package
+	@$(call build_in,release,rlx_tool)
+	@nodes=$$(scripts/fetch.py oracle tests/oracle/node_tests.py) && \
+	  build/rlx conformance "$$nodes" --report build/conformance.tsv
 
 debug asan tsan: setup fetch ## the suite with lock checks, with sanitizers; in build/<name>
 	@$(call build_in,$@)

@@ -19,7 +19,7 @@ import zipfile
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 CACHE = pathlib.Path(os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx")
-COMMANDS = ("info", "doctor", "ops", "inspect", "run", "bench", "help")
+COMMANDS = ("info", "doctor", "ops", "inspect", "run", "bench", "compare", "conformance", "help")
 counts = {True: 0, False: 0}
 
 
@@ -60,6 +60,43 @@ def load_npz(path):
             values = struct.unpack(f"<{len(body) // 4}f", body) if header["descr"] == "<f4" else None
             arrays[name.removesuffix(".npy")] = (header["descr"], header["shape"], values)
     return arrays
+
+
+# --- ONNX files, as far as needed: protobuf by hand
+
+def pb(number, value):
+    """One field: a varint, or bytes (text) with their length."""
+    if isinstance(value, int):
+        return bytes([number << 3, *varint(value)])
+    data = value.encode() if isinstance(value, str) else value
+    return bytes([number << 3 | 2, *varint(len(data))]) + data
+
+
+def varint(value):
+    while value > 127:
+        yield value & 127 | 128
+        value >>= 7
+    yield value
+
+
+FLOAT, INT64, STRING = 1, 7, 8  # TensorProto.DataType
+
+
+def onnx_model(op, inputs, outputs):
+    """One node; inputs and outputs are {name: (type, shape)}."""
+    def info(name, dtype, shape):
+        dims = b"".join(pb(1, pb(1, size)) for size in shape)
+        return pb(1, name) + pb(2, pb(1, pb(1, dtype) + pb(2, dims)))
+    node = b"".join(pb(1, name) for name in inputs) + b"".join(pb(2, name) for name in outputs)
+    graph = pb(1, node + pb(4, op)) + pb(2, "test")
+    graph += b"".join(pb(11, info(name, *type_)) for name, type_ in inputs.items())
+    graph += b"".join(pb(12, info(name, *type_)) for name, type_ in outputs.items())
+    return pb(1, 8) + pb(7, graph) + pb(8, pb(2, 17))
+
+
+def onnx_tensor(name, dtype, shape, code, *values):
+    return (b"".join(pb(1, size) for size in shape) + pb(2, dtype) + pb(8, name)
+            + pb(9, struct.pack(f"<{len(values)}{code}", *values)))
 
 
 # --- running
@@ -150,6 +187,13 @@ def test_usage(rlx):
         (["bench", "a", "--min-seconds", "1e9"], ["seconds"]),
         (["bench", "a", "--min", "1"], ["did you mean '--min-seconds'"]),
         (["bench", "a", "--" + "x" * 5000], ["no flag"]),
+        (["compare", "a"], ["compare needs --expected FILE.npz"]),
+        (["compare", "a", "--expected", "y.npy"], ["--expected wants FILE.npz"]),
+        (["compare", "a", "--rtol=-1"], ["not negative", "'-1'"]),
+        (["compare", "a", "--atol", "inf"], ["--atol wants a number"]),
+        (["run", "a", "--rtol", "1"], ["run has no flag '--rtol'"]),
+        (["conformance"], ["conformance needs DIR"]),
+        (["conformance", "a", "--inputs", "x.npz"], ["no flag '--inputs'"]),
     ]
     for arguments, words in usage:
         rlx.expect(USAGE, words, *arguments)
@@ -338,6 +382,85 @@ def test_bench(rlx):
         check(bench["min_us"] <= bench["median_us"] <= bench["p99_us"] and bench["n"] >= 3, "order")
     rlx.json("bench", "affine.rlx", "--input", "x=x.npy", "--min-seconds=0", "--output", "b.npz")
     check(load_npz(rlx.folder / "b.npz")["y"][1] == (2, 3), "bench --output")
+
+
+def test_compare(rlx):
+    nan = float("nan")
+    rlx.folder.joinpath("x.npy").write_bytes(floats(0, 0, 0, 1, 1, nan, shape=(2, 3)))
+    for name, last in (("good", nan), ("off", 4)):
+        save_npz(rlx.folder / f"{name}.npz", y=floats(1, 2, 3, 2, 3, last, shape=(2, 3)))
+    save_npz(rlx.folder / "near.npz", y=floats(1, 2, 3, 2, 3.5, nan, shape=(2, 3)))
+    save_npz(rlx.folder / "flat.npz", y=floats(1, 2, 3))
+    save_npz(rlx.folder / "none.npz")
+    save_npz(rlx.folder / "other.npz", z=floats(1))
+    base = ("compare", "affine.rlx", "--input", "x=x.npy", "--expected")
+    rlx.expect(OK, ["y  ok  max error 0\n"], *base, "good.npz")
+    for device in ("cpu", "reference"):
+        rlx.expect(OK, ["ok  max error 0.5 at [1,1]: got 3, want 3.5"], *base, "near.npz", "--device",
+                   device, "--rtol", "0.2")
+        rlx.expect(OK, ["max error 0.5"], *base, "near.npz", "--device", device, "--rtol", "0",
+                   "--atol=0.5")
+    for name, words in (("near", "1 of 6 elements differ, max error 0.5 at [1,1]"),
+                        ("off", "1 of 6 elements differ, max error inf at [1,2]: got nan, want 4"),
+                        ("flat", "got f32[2,3], want f32[3]")):
+        result = rlx(*base, f"{name}.npz")
+        check(result.returncode == FAILED and f"y  DIFFERS  {words}" in result.stdout, name, result)
+    rlx.expect(FAILED, ["no arrays"], *base, "none.npz")
+    rlx.expect(FAILED, ["'z' is not an output of affine.rlx"], *base, "other.npz")
+    rlx.expect(FAILED, ["missing.npz"], *base, "missing.npz")
+    output = rlx.json(*base, "good.npz")["outputs"][0]
+    check(output["agrees"] and output["max_error"] == 0, "compare --json", output)
+
+
+def write_case(folder, op, inputs, outputs, tolerance=None):
+    """inputs and outputs are {name: (type, shape, struct code, values...)}"""
+    data = folder / "test_data_set_0"
+    data.mkdir(parents=True)
+    declared = ({name: tensor[:2] for name, tensor in side.items()} for side in (inputs, outputs))
+    folder.joinpath("model.onnx").write_bytes(onnx_model(op, *declared))
+    for kind, side in (("input", inputs), ("output", outputs)):
+        for i, (name, tensor) in enumerate(side.items()):
+            data.joinpath(f"{kind}_{i}.pb").write_bytes(onnx_tensor(name, *tensor))
+    if tolerance:
+        folder.joinpath("rtol_atol.txt").write_text(tolerance)
+
+
+def test_conformance(rlx):
+    folder = rlx.folder / "nodes"
+    x, y = (FLOAT, (2,), "f", 1, 2), (FLOAT, (2,), "f", 2, 4)
+    near = (FLOAT, (2,), "f", 2.1, 4)
+    write_case(folder / "add", "Add", {"a": x, "b": x}, {"y": y})
+    write_case(folder / "add_near", "Add", {"a": x, "b": x}, {"y": near})
+    write_case(folder / "add_near_enough", "Add", {"a": x, "b": x}, {"y": near}, "0.1 0")
+    write_case(folder / "add_tolerance", "Add", {"a": x, "b": x}, {"y": y}, "close")
+    write_case(folder / "axes", "ReduceSum", {"x": (FLOAT, (1, 2), "f", 1, 2),
+                                              "axes": (INT64, (1,), "q", 1)},
+               {"y": (FLOAT, (1, 1), "f", 3)})
+    write_case(folder / "text", "Identity", {"x": (STRING, (0,), "b")}, {"y": (STRING, (0,), "b")})
+    write_case(folder / "unknown", "Frobnicate", {"x": x}, {"y": x})
+    write_case(folder / "broken", "Relu", {"x": x}, {"y": x})
+    folder.joinpath("broken", "model.onnx").write_bytes(b"\xff" * 50)
+    write_case(folder / "no_data", "Relu", {"x": x}, {"y": x})
+    folder.joinpath("no_data", "test_data_set_0", "output_0.pb").unlink()
+    folder.joinpath("no_model").mkdir()
+    wanted = [("add", "pass", ""), ("add_near", "fail", "1 of 2 elements differ"),
+              ("add_near_enough", "pass", ""), ("add_tolerance", "fail", "rtol_atol.txt"),
+              ("axes", "pass", "constants"), ("broken", "fail", ""), ("no_data", "fail", "output_0.pb"),
+              ("text", "skip", "string"), ("unknown", "fail", "Frobnicate")]
+    for flags in ([], ["--device", "cpu", "--mode", "eager"], ["--device", "reference"]):
+        result = rlx("conformance", "nodes", "--report", "report.tsv", *flags)
+        check(result.returncode == FAILED and result.stderr == "", "conformance", result)
+        check(result.stdout.splitlines()[-1] == "3 passed, 5 failed, 1 skipped", "counts", result)
+        rows = [row.split("\t") for row in (rlx.folder / "report.tsv").read_text().splitlines()]
+        check(len(rows) == len(wanted) and all(
+            row[0] == name and row[1] == verdict and words in row[2]
+            for row, (name, verdict, words) in zip(rows, wanted)), "rows", rows)
+    rlx.expect(OK, ["1 passed, 0 failed, 0 skipped"], "conformance", "nodes",
+               "--filter", "a?[de]s")
+    found = rlx.json("conformance", "nodes", "--filter", "text")
+    check(found["skipped"] == 1 and found["cases"][0]["reason"] == "string", "--json", found)
+    rlx.expect(FAILED, ["no case"], "conformance", "nodes", "--filter", "nothing*")
+    rlx.expect(FAILED, ["missing"], "conformance", "missing")
 
 
 def on_terminal(rlx, stream, *arguments, **environment):

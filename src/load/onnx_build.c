@@ -38,6 +38,18 @@ static rlx_status add_initializer(builder *b, body *in, pb_span proto, arena *me
   return scope_bind(&in->scope, p.name, v);
 }
 
+/* An input whose value the caller knows. */
+static rlx_status add_value(builder *b, body *in, const proto_value_info *info, const rlx_dim *dims,
+                            size_t rank, rlx_dtype dtype, rlx_tensor *value) {
+  bool fits = rlx_tensor_dtype(value) == dtype && rlx_tensor_rank(value) == rank;
+  for (size_t i = 0; fits && i < rank; i++)
+    fits = !rlx_dim_is_known(dims[i]) || dims[i] == rlx_tensor_dims(value)[i];
+  if (!fits) return status_set(RLX_ERROR_SHAPE, "the value given is of another type or shape");
+  rlx_val v = rlx_constant(b->g, value);
+  RLX_TRY(rlx_graph_status(b->g));
+  return scope_bind(&in->scope, info->name, v);
+}
+
 static rlx_status add_input(builder *b, body *in, const proto_value_info *info, const char *name,
                             arena *mem) {
   proto_type type = {0};
@@ -58,6 +70,9 @@ static rlx_status add_input(builder *b, body *in, const proto_value_info *info, 
   for (size_t i = 0; i < shape.dims.n; i++) {
     RLX_TRY(dim_names_get(&b->dims, b->g, shape.dims.data[i], dims, i));
   }
+  const rlx_tensors *values = b->m->limits.values;
+  rlx_tensor *value = values ? rlx_tensors_get(values, name) : NULL;
+  if (value) return add_value(b, in, info, dims, shape.dims.n, dtype, value);
   rlx_val v = rlx_input(b->g, name, dtype, shape.dims.n, dims);
   RLX_TRY(rlx_graph_status(b->g));
   return scope_bind(&in->scope, info->name, v);

@@ -1,4 +1,5 @@
-/* load/onnx_check.c: the preflight: all nodes that cannot be imported, in one message. */
+/* load/onnx_check.c: the preflight: types of inputs and outputs, then all nodes that cannot be
+ * imported, in one message. */
 #include <string.h>
 
 #include "base/str.h"
@@ -48,6 +49,40 @@ static rlx_status read_dtypes(check *c) {
     proto_tensor t = {0};
     RLX_TRY(pb_decode(&proto_tensor_table, g->initializers.data[i], &c->mem, &t));
     RLX_TRY(note_dtype(c, t.name, t.dtype));
+  }
+  return RLX_OK;
+}
+
+/* --- types of the main graph's inputs and outputs */
+
+static rlx_status check_type(const proto_type *t, arena *mem) {
+  const struct {
+    pb_span given;
+    const char *what;
+  } others[] = {{t->sequence, "a sequence"},
+                {t->map, "a map"},
+                {t->optional, "an optional"},
+                {t->sparse, "a sparse tensor"}};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    if (others[i].given.data)
+      return status_set(RLX_ERROR_UNSUPPORTED, "it is %s", others[i].what);
+  }
+  proto_tensor_type tensor = {0};
+  RLX_TRY(pb_decode(&proto_tensor_type_table, t->tensor, mem, &tensor));
+  bool known = !tensor.dtype || tensor_pb_dtype(tensor.dtype) != RLX_DTYPE_COUNT;
+  return known ? RLX_OK : tensor_pb_unsupported(tensor.dtype);
+}
+
+static rlx_status check_types(check *c, const pb_spans *infos, const char *kind) {
+  for (size_t i = 0; i < infos->n; i++) {
+    proto_value_info info = {0};
+    proto_type type = {0};
+    const char *name;
+    RLX_TRY(pb_decode(&proto_value_info_table, infos->data[i], &c->mem, &info));
+    RLX_TRY(pb_decode(&proto_type_table, info.type, &c->mem, &type));
+    RLX_TRY(pb_text(info.name, &c->mem, &name));
+    rlx_status status = check_type(&type, &c->mem);
+    if (status != RLX_OK) return status_at(status, "%s '%s'", kind, name);
   }
   return RLX_OK;
 }
@@ -139,7 +174,9 @@ static rlx_status check_nodes(check *c, const pb_spans *nodes, const onnx_opsets
 
 rlx_status onnx_preflight(onnx_model *m) {
   check c = {.m = m};
-  rlx_status status = check_nodes(&c, &m->graph.nodes, &m->opsets, 1, true);
+  rlx_status status = check_types(&c, &m->graph.inputs, "input");
+  if (status == RLX_OK) status = check_types(&c, &m->graph.outputs, "output");
+  if (status == RLX_OK) status = check_nodes(&c, &m->graph.nodes, &m->opsets, 1, true);
   if (status == RLX_OK && c.unmapped) {
     if (c.unmapped > MAX_LINES) {
       str_addf(&c.lines, "\n  and %llu more", (unsigned long long)(c.unmapped - MAX_LINES));

@@ -97,7 +97,8 @@ static const pb_field value_info_fields[] = {
 TABLE(value_info, "ValueInfoProto");
 
 static const pb_field type_fields[] = {
-    F(1, SPAN, type, tensor),
+    F(1, SPAN, type, tensor), F(4, SPAN, type, sequence), F(5, SPAN, type, map),
+    F(8, SPAN, type, sparse), F(9, SPAN, type, optional),
 };
 TABLE(type, "TypeProto");
 

@@ -64,7 +64,7 @@ typedef struct proto_value_info {
   pb_span name, type;
 } proto_value_info;
 typedef struct proto_type {
-  pb_span tensor;
+  pb_span tensor, sequence, map, optional, sparse; /* one of them */
 } proto_type;
 typedef struct proto_tensor_type {
   int64_t dtype;

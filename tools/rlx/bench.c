@@ -53,7 +53,7 @@ static rlx_status measure(const args *a, const model *m, timing *times) {
   b.inputs = must_alloc(b.n_inputs, sizeof *b.inputs);
   b.outputs = must_alloc(b.n_outputs, sizeof *b.outputs);
   for (size_t i = 0; i < b.n_inputs; i++) b.inputs[i] = rlx_tensors_at(m->inputs, i);
-  double ms = args_seconds(a, FLAG_MIN_SECONDS, 1) * 1e3;
+  double ms = args_real(a, FLAG_MIN_SECONDS, 1) * 1e3;
   host_progress("warming up");
   rlx_status status = run_for(m, &b, ms / WARM_UP_PART, times);
   times->n = 0;

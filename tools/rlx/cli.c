@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,10 +145,13 @@ static bool ok_count(const char *s) {
   uint64_t n;
   return parse_whole(s, &n) && n >= 1 && n <= 65536;
 }
-static bool ok_seconds(const char *s) {
+static bool ok_real(const char *s) {
   char *end;
-  double seconds = strtod(s, &end);
-  return end != s && !*end && seconds >= 0 && seconds <= 86400;
+  double value = strtod(s, &end);
+  return end != s && !*end && value >= 0 && isfinite(value);
+}
+static bool ok_seconds(const char *s) {
+  return ok_real(s) && strtod(s, NULL) <= 86400;
 }
 
 /* CHECK_WORDS has its list in the flag's row; `wants` is NULL where that row says it best. */
@@ -162,6 +166,7 @@ static const struct {
     [CHECK_SHAPE] = {ok_shape, "NAME=SIZE,SIZE,... with sizes that are whole numbers"},
     [CHECK_WHOLE] = {ok_whole, "a whole number"},
     [CHECK_COUNT] = {ok_count, "a whole number from 1 to 65536"},
+    [CHECK_REAL] = {ok_real, "a number that is not negative"},
     [CHECK_SECONDS] = {ok_seconds, "a number of seconds from 0 to 86400"},
 };
 
@@ -255,7 +260,7 @@ uint64_t args_whole(const args *a, flag_id flag, uint64_t missing) {
   return value ? strtoull(value, NULL, 10) : missing;
 }
 
-double args_seconds(const args *a, flag_id flag, double missing) {
+double args_real(const args *a, flag_id flag, double missing) {
   const char *value = args_value(a, flag);
   return value ? strtod(value, NULL) : missing;
 }

@@ -21,6 +21,8 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
   C(inspect, "MODEL", 1, 1, "show what a model file holds")                                       \
   C(run, "MODEL", 1, 1, "run a model once and show its outputs")                                  \
   C(bench, "MODEL", 1, 1, "time a model")                                                         \
+  C(compare, "MODEL", 1, 1, "run a model once and compare its outputs with expected ones")        \
+  C(conformance, "DIR", 1, 1, "run a folder of ONNX node tests")                                  \
   C(help, "[COMMAND]", 0, 1, "explain a command")
 
 enum command_bit {
@@ -30,22 +32,30 @@ enum command_bit {
 };
 #define FOR(name) (1u << BIT_INDEX_##name)
 #define FOR_RUNS (FOR(run) | FOR(bench))
+#define FOR_MODEL (FOR_RUNS | FOR(compare))
+#define FOR_DEVICE (FOR_MODEL | FOR(conformance))
 #define FOR_ALL (~0u)
 
 /* F(id, name, letter, value, check, commands, help): `value` names the argument, "" for none; of
  * WORDS it is the list of those allowed. */
 #define FLAGS(F)                                                                                  \
-  F(INPUT, "input", 0, "NAME=FILE.npy", PAIR, FOR_RUNS,                                           \
+  F(INPUT, "input", 0, "NAME=FILE.npy", PAIR, FOR_MODEL,                                          \
     "read the input or param NAME from a file; repeatable, wins over --inputs")                   \
-  F(INPUTS, "inputs", 0, "FILE.npz", TEXT, FOR_RUNS, "read inputs and params, keyed by name")     \
-  F(RANDOM, "random", 0, "SEED", WHOLE, FOR_RUNS, "fill what is not given with random numbers")   \
-  F(SHAPE, "shape", 0, "NAME=1,3,224,224", SHAPE, FOR_RUNS,                                       \
+  F(INPUTS, "inputs", 0, "FILE.npz", TEXT, FOR_MODEL, "read inputs and params, keyed by name")    \
+  F(RANDOM, "random", 0, "SEED", WHOLE, FOR_MODEL, "fill what is not given with random numbers")  \
+  F(SHAPE, "shape", 0, "NAME=1,3,224,224", SHAPE, FOR_MODEL,                                      \
     "the shape of a random input; repeatable (without: open sizes are 1)")                        \
   F(OUTPUT, "output", 0, "FILE.npz", NPZ, FOR_RUNS, "write the outputs, keyed by name")           \
-  F(MODE, "mode", 0, "lazy|eager", WORDS, FOR_RUNS, "evaluate at the end, or after each step")    \
-  F(DEVICE, "device", 0, "cpu|gpu|reference", WORDS, FOR_RUNS,                                    \
+  F(MODE, "mode", 0, "lazy|eager", WORDS, FOR_DEVICE, "evaluate at the end, or after each step")  \
+  F(DEVICE, "device", 0, "cpu|gpu|reference", WORDS, FOR_DEVICE,                                  \
     "where to run (without: a GPU if there is one); reference is plain C, slow")                  \
-  F(THREADS, "threads", 0, "N", COUNT, FOR_RUNS, "CPU threads of MLX's BLAS")                     \
+  F(THREADS, "threads", 0, "N", COUNT, FOR_DEVICE, "CPU threads of MLX's BLAS")                   \
+  F(EXPECTED, "expected", 0, "FILE.npz", NPZ, FOR(compare), "the outputs wanted, keyed by name")  \
+  F(RTOL, "rtol", 0, "R", REAL, FOR(compare), "allowed: atol + rtol |want|; default 1e-3")        \
+  F(ATOL, "atol", 0, "A", REAL, FOR(compare), "see --rtol; default 1e-5")                         \
+  F(REPORT, "report", 0, "FILE.tsv", TEXT, FOR(conformance),                                      \
+    "write a row for each case: name, pass|fail|skip, reason")                                    \
+  F(FILTER, "filter", 0, "GLOB", TEXT, FOR(conformance), "only cases whose name matches")         \
   F(MIN_SECONDS, "min-seconds", 0, "S", SECONDS, FOR(bench), "time for at least so long (1)")     \
   F(NODES, "nodes", 'v', "", NONE, FOR(inspect), "list every node")                               \
   F(DOT, "dot", 0, "FILE", TEXT, FOR(inspect), "write the graph for Graphviz")                    \
@@ -71,7 +81,8 @@ typedef enum flag_check {
   CHECK_WORDS,  /* one of the list */
   CHECK_WHOLE,  /* any uint64 */
   CHECK_COUNT,  /* 1 or more */
-  CHECK_SECONDS /* 0 or more, may be a fraction */
+  CHECK_REAL,   /* 0 or more, may be a fraction */
+  CHECK_SECONDS /* the same up to a day */
 } flag_check;
 
 typedef struct flag_row {
@@ -122,7 +133,7 @@ const char *args_value(const args *a, flag_id flag);
 bool args_has(const args *a, flag_id flag);
 /* The number given, or `missing`; the parser has checked it. */
 uint64_t args_whole(const args *a, flag_id flag, uint64_t missing);
-double args_seconds(const args *a, flag_id flag, double missing);
+double args_real(const args *a, flag_id flag, double missing);
 /* 1 + the index of the word given in the flag's list, 0 if it was not given. */
 int args_word(const args *a, flag_id flag);
 /* Parses "1,3,224" into dims[RLX_MAX_RANK]; "" is the shape of a single number. */

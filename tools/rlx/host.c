@@ -4,8 +4,10 @@
 
 #include "host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,7 +121,7 @@ bool host_colour(void) {
 enum { QUIET_MS = 2000, REDRAW_MS = 250, LINE_WIDTH = 60 };
 
 static pthread_mutex_t progress_lock = PTHREAD_MUTEX_INITIALIZER;
-static const char *progress_doing;
+static char progress_doing[LINE_WIDTH - 20]; /* empty: nothing */
 static bool progress_shown;
 
 static void *progress_run(void *start) {
@@ -128,7 +131,7 @@ static void *progress_run(void *start) {
     nanosleep(&(struct timespec){.tv_nsec = REDRAW_MS * 1000000L}, NULL);
     double ms = host_now_ms() - started;
     pthread_mutex_lock(&progress_lock);
-    if (progress_doing && ms >= QUIET_MS) {
+    if (*progress_doing && ms >= QUIET_MS) {
       fprintf(stderr, "\rrlx: %s, %.0f s ", progress_doing, ms / 1e3);
       progress_shown = true;
     }
@@ -154,7 +157,7 @@ void host_progress(const char *doing) {
   if (!started && doing) progress_start();
   started = started || doing;
   pthread_mutex_lock(&progress_lock);
-  progress_doing = doing;
+  snprintf(progress_doing, sizeof progress_doing, "%s", doing ? doing : "");
   if (progress_shown) fprintf(stderr, "\r%*s\r", LINE_WIDTH, "");
   progress_shown = false;
   pthread_mutex_unlock(&progress_lock);
@@ -176,4 +179,94 @@ host_folder host_folder_state(const char *path) {
                                                       : FOLDER_REFUSED;
   text_free(&parent);
   return state == FOLDER_REFUSED ? FOLDER_REFUSED : FOLDER_MAKEABLE;
+}
+
+bool host_is_there(const char *path) { return access(path, F_OK) == 0; }
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool is_folder(const char *path, const char *name) {
+  struct stat st;
+  text full = {0};
+  text_addf(&full, "%s/%s", path, name);
+  bool yes = stat(full.data, &st) == 0 && S_ISDIR(st.st_mode);
+  text_free(&full);
+  return yes;
+}
+
+bool host_list_folders(const char *path, const char *pattern, host_names *out_names) {
+  *out_names = (host_names){0};
+  DIR *folder = opendir(path);
+  if (!folder) return false;
+  size_t room = 0;
+  for (struct dirent *e; (e = readdir(folder));) {
+    if (e->d_name[0] == '.' || (pattern && fnmatch(pattern, e->d_name, 0) != 0)) continue;
+    if (!is_folder(path, e->d_name)) continue;
+    if (out_names->n == room) {
+      char **more = must_alloc(2 * room + 64, sizeof *more);
+      for (size_t i = 0; i < room; i++) more[i] = out_names->data[i];
+      free(out_names->data);
+      out_names->data = more;
+      room = 2 * room + 64;
+    }
+    text name = {0};
+    text_add(&name, e->d_name);
+    out_names->data[out_names->n++] = name.data;
+  }
+  closedir(folder);
+  if (out_names->n) qsort(out_names->data, out_names->n, sizeof *out_names->data, by_name);
+  return true;
+}
+
+void host_free_names(host_names *names) {
+  for (size_t i = 0; i < names->n; i++) free(names->data[i]);
+  free(names->data);
+}
+
+/* --- a child */
+
+static void child_main(void (*work)(void *arg, text *out), void *arg, unsigned seconds, int to) {
+  int silent = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd <= 2; fd++) dup2(silent, fd);
+  signal(SIGINT, SIG_DFL);
+  signal(SIGALRM, SIG_DFL); /* the time limit, which nothing in the child can miss */
+  alarm(seconds);
+  text said = {0};
+  work(arg, &said);
+  _exit(write_all(to, said.data, said.n) ? EXIT_OK : EXIT_FAILED);
+}
+
+static void read_all(int fd, text *out) {
+  char part[4096];
+  for (;;) {
+    ssize_t n = read(fd, part, sizeof part - 1);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    part[n] = '\0';
+    text_add(out, part);
+  }
+}
+
+host_end host_do_apart(void (*work)(void *arg, text *out), void *arg, unsigned seconds, text *out,
+                       int *out_signal) {
+  int ends[2], state = 0;
+  *out_signal = 0;
+  if (pipe(ends) != 0) return CHILD_FAILED;
+  pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    child_main(work, arg, seconds, ends[1]);
+  }
+  int error = errno;
+  close(ends[1]);
+  if (child > 0) read_all(ends[0], out);
+  close(ends[0]);
+  errno = error;
+  if (child < 0) return CHILD_FAILED;
+  while (waitpid(child, &state, 0) < 0 && errno == EINTR) continue;
+  if (WIFSIGNALED(state)) *out_signal = WTERMSIG(state);
+  if (*out_signal == SIGALRM) return CHILD_LATE;
+  return WIFEXITED(state) && WEXITSTATUS(state) == EXIT_OK ? CHILD_DONE : CHILD_CRASHED;
 }

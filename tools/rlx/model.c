@@ -26,14 +26,17 @@ static const char *const mode_names[] = {"default", "lazy", "eager"};
 const char *device_name(rlx_device device) { return device_names[device]; }
 const char *mode_name(rlx_mode mode) { return mode_names[mode]; }
 
+rlx_status model_options(const args *a, rlx_exec_options *out_options) {
+  *out_options = (rlx_exec_options)RLX_OPTIONS(rlx_exec_options);
+  out_options->device = (rlx_device)args_word(a, FLAG_DEVICE);
+  out_options->mode = (rlx_mode)args_word(a, FLAG_MODE);
+  if (!args_has(a, FLAG_THREADS)) return RLX_OK;
+  return rlx_runtime_set_threads((uint32_t)args_whole(a, FLAG_THREADS, 0));
+}
+
 static rlx_status compile(const args *a, const rlx_tensors *params, model *m) {
-  rlx_exec_options options = RLX_OPTIONS(rlx_exec_options);
-  options.device = (rlx_device)args_word(a, FLAG_DEVICE);
-  options.mode = (rlx_mode)args_word(a, FLAG_MODE);
-  rlx_status status = RLX_OK;
-  if (args_has(a, FLAG_THREADS)) {
-    status = rlx_runtime_set_threads((uint32_t)args_whole(a, FLAG_THREADS, 0));
-  }
+  rlx_exec_options options;
+  rlx_status status = model_options(a, &options);
   if (status == RLX_OK) status = rlx_compile(m->graph, &options, &m->exec);
   for (size_t i = 0; status == RLX_OK && i < rlx_tensors_count(params); i++) {
     status = rlx_exec_set_param(m->exec, rlx_tensors_name(params, i), rlx_tensors_at(params, i));

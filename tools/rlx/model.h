@@ -18,6 +18,8 @@ int model_open(const args *a, model *out);
 /* Runs once and writes --output. Exit codes; *out_ms is the time of the run. */
 int model_run(const args *a, const model *m, rlx_tensors **out_outputs, double *out_ms);
 void model_close(model *m);
+/* --device, --mode and --threads, the last put into force. */
+rlx_status model_options(const args *a, rlx_exec_options *out_options);
 
 /* A tensor for each input and for each param of the graph, in graph order (inputs.c): from
  * --inputs, --input or --random. Exit codes; the lists are freed by the caller either way. */
@@ -28,6 +30,28 @@ const char *device_name(rlx_device device);
 const char *mode_name(rlx_mode mode);
 /* A value's type as the graph declares it, "f32[batch,3]". */
 void text_add_type(text *t, const rlx_graph *g, rlx_val value);
+/* One element (run.c); with `as_json` set it is exact, a c64 is [re,im], NaN and infinities are
+ * null. */
+void text_add_element(text *t, const rlx_tensor *tensor, int64_t index, bool as_json);
+
+/* Element by element: |got - want| <= atol + rtol |want|; integers and bools are equal. NaN agrees
+ * with NaN, an infinity with itself (compare.c). */
+typedef struct tolerance {
+  double rtol, atol;
+} tolerance;
+typedef struct deviation {
+  bool alike;    /* dtype and shape are the same; else the rest says nothing */
+  int64_t n_off; /* elements out of tolerance */
+  int64_t worst; /* the first element with the largest error; -1: there are no elements */
+  double error;  /* |got - want| there */
+} deviation;
+deviation deviation_of(const rlx_tensor *got, const rlx_tensor *want, tolerance t);
+static inline bool deviation_is_fine(const deviation *d) { return d->alike && d->n_off == 0; }
+/* "3 of 6 elements differ, max error 0.5 at [0,1]: got 1.5, want 1", or why they have nothing in
+ * common. */
+void text_add_deviation(text *t, const rlx_tensor *got, const rlx_tensor *want,
+                        const deviation *d);
+
 /* "f32[2,3]" */
 void text_add_shape(text *t, rlx_dtype dtype, size_t rank, const int64_t *dims);
 

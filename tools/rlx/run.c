@@ -22,8 +22,7 @@ static void add_real(text *out, double value, int digits, bool as_json) {
   }
 }
 
-/* One element; with `as_json` set it is exact, a c64 is [re,im], NaN and infinities are null. */
-static void add_element(text *out, const rlx_tensor *t, int64_t i, bool as_json) {
+void text_add_element(text *out, const rlx_tensor *t, int64_t i, bool as_json) {
   switch (kind_of(t)) {
     case RLX_KIND_BOOL: text_add(out, rlx_tensor_int(t, i) ? "true" : "false"); break;
     case RLX_KIND_UINT: text_addf(out, "%" PRIu64, (uint64_t)rlx_tensor_int(t, i)); break;
@@ -90,15 +89,15 @@ static void show_text(text *out, const char *name, const rlx_tensor *t) {
   text_add_shape(out, rlx_tensor_dtype(t), rlx_tensor_rank(t), rlx_tensor_dims(t));
   if (s.min >= 0) {
     text_add(out, "  min ");
-    add_element(out, t, s.min, false);
+    text_add_element(out, t, s.min, false);
     text_add(out, "  max ");
-    add_element(out, t, s.max, false);
+    text_add_element(out, t, s.max, false);
     text_addf(out, "  mean %.6g", s.mean);
   }
   text_add(out, "\n ");
   for (int64_t i = 0; i < first_count(t); i++) {
     text_add(out, " ");
-    add_element(out, t, i, false);
+    text_add_element(out, t, i, false);
   }
   text_add(out, first_count(t) < rlx_tensor_count(t) ? " ...\n" : "\n");
 }
@@ -108,7 +107,7 @@ static void json_element(json *j, const char *key, const rlx_tensor *t, int64_t 
   if (i < 0) {
     text_add(&value, "null");
   } else {
-    add_element(&value, t, i, true);
+    text_add_element(&value, t, i, true);
   }
   json_raw(j, key, value.data);
   text_free(&value);
