@@ -356,7 +356,7 @@ static mx conv_spread(const conv_call *v, mx x, const rlx_dim *in, rlx_ints stri
   int64_t after[RANK] = {0};
   bool any = false;
   for (size_t i = 0; i < v->n; i++) {
-    int64_t stride = window_item(strides, i, 1);
+    int64_t stride = in[i] > 1 ? window_item(strides, i, 1) : 1;
     apart[2 + 2 * i] = in[i];
     apart[3 + 2 * i] = 1;
     after[3 + 2 * i] = stride - 1;
@@ -464,5 +464,6 @@ RLX_BLOCK(conv_transpose) = {
         "f32[1,3,4,4], f32[2,2,2,2] !shape; f32[1,3,1,1], f32[3,2,2,2] pads=[1,1,1,1] !shape;"
         "f32[1,3,4,4], f32[3,2,2,2] output_padding=[-1,0] !argument;"
         "f32[1,3,4], f32[3,2,2] groups=2 !shape;"
-        "f32[1,1,5], f32[1,1,3] strides=[2147483647] !limit"),
+        "f32[1,1,5], f32[1,1,3] strides=[2147483647] !limit;"
+        "f32[1,1,1], f32[1,1,3] strides=[2147483647]"),
 };

@@ -102,6 +102,26 @@ rlx_status import_avg_pool(onnx_node *n) {
   return RLX_OK;
 }
 
+/* (sum |x|^p)^(1/p): the mean with padding counted, times the elements of a window. */
+rlx_status import_lp_pool(onnx_node *n) {
+  rlx_graph *g = n->g;
+  double p = (double)onnx_int(n, "p", 2), count = 1;
+  if (onnx_int(n, "ceil_mode", 0))
+    return status_set(RLX_ERROR_UNSUPPORTED, "windows that reach beyond the padding (ceil_mode)");
+  rlx_avg_pool_attrs a = rlx_avg_pool_init();
+  RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
+  a.kernel = onnx_ints(n, "kernel_shape");
+  a.strides = onnx_ints(n, "strides");
+  a.dilations = onnx_ints(n, "dilations");
+  a.count_pad = true;
+  for (size_t i = 0; i < a.kernel.n; i++) count *= (double)a.kernel.data[i];
+  rlx_val x = rlx_abs(g, onnx_in(n, 0));
+  rlx_val mean = rlx_avg_pool(g, rlx_pow(g, x, onnx_scalar(n, x, p)), &a);
+  rlx_val sum = rlx_mul(g, mean, onnx_scalar(n, x, count));
+  n->out[0] = rlx_pow(g, sum, onnx_scalar(n, x, 1 / p));
+  return RLX_OK;
+}
+
 rlx_status import_global_pool(onnx_node *n) {
   int64_t axes[RLX_MAX_RANK];
   rlx_reduce_mean_attrs a = rlx_reduce_mean_init(); /* reduce_max has the same */

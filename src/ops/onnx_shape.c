@@ -223,3 +223,37 @@ rlx_status import_trilu(onnx_node *n) {
   n->out[0] = rlx_trilu(n->g, onnx_in(n, 0), &a);
   return RLX_OK;
 }
+
+/* --- windows of signal processing: a - b cos t + c cos 2t, with t from 0 to 2 pi */
+
+static const struct window_row {
+  const char *name;
+  double a, b, c;
+} window_rows[] = {
+    {"HannWindow", 0.5, 0.5, 0},
+    {"HammingWindow", 25.0 / 46, 21.0 / 46, 0},
+    {"BlackmanWindow", 0.42, 0.5, 0.08},
+};
+
+rlx_status import_window(onnx_node *n) {
+  const struct window_row *row = window_rows;
+  while (strcmp(row->name, n->op) != 0) row++;
+  rlx_graph *g = n->g;
+  rlx_ints size;
+  rlx_dtype dtype;
+  RLX_TRY(onnx_known_ints(n, 0, &size));
+  RLX_TRY(onnx_dtype(onnx_int(n, "output_datatype", 1), &dtype));
+  if (size.n != 1 || size.data[0] < 0)
+    return status_set(RLX_ERROR_SHAPE, "wants one size that is not negative");
+  int64_t steps = size.data[0] - !onnx_int(n, "periodic", 1);
+  rlx_range_attrs a = rlx_range_init();
+  a.dtype = RLX_F32;
+  a.step = steps > 0 ? 6.28318530717958647692 / (double)steps : 0;
+  a.count = size;
+  rlx_val t = rlx_range(g, &a), two_t = rlx_mul(g, t, onnx_scalar(n, t, 2));
+  rlx_val first = rlx_mul(g, rlx_cos(g, t), onnx_scalar(n, t, row->b));
+  rlx_val second = rlx_mul(g, rlx_cos(g, two_t), onnx_scalar(n, t, row->c));
+  rlx_val y = rlx_add(g, rlx_sub(g, onnx_scalar(n, t, row->a), first), second);
+  n->out[0] = onnx_cast(n, y, dtype);
+  return RLX_OK;
+}

@@ -17,6 +17,7 @@ static rlx_status pool_infer(ir_infer *c, const window_spec *s, unsigned kinds) 
   RLX_TRY(infer_kinds(c, 0, kinds));
   RLX_TRY(infer_rank(c, 0, 3, RLX_MAX_RANK));
   const ir_type *x = &c->in[0];
+  RLX_TRY(window_check_list(c, "kernel", s->kernel, x->rank - 2, 1));
   rlx_dim *dims;
   RLX_TRY(infer_result(c, x->dtype, x->rank, &dims));
   dims[0] = x->dims[0];
@@ -229,7 +230,9 @@ RLX_BLOCK(max_pool) = {
         "f32[1,2,3,3] kernel=[4,4] !shape; f32[1,2,3] kernel=[2147483647] pads=[2147483647,9] "
         "!limit; f32[1,2,3,3] kernel=[2] !shape; f32[2,3] kernel=[] "
         "!shape;"
-        "f32[1,2,3] kernel=[0] !argument; bool[1,2,3] kernel=[2] !dtype"),
+        "f32[1,2,3] kernel=[0] !argument; bool[1,2,3] kernel=[2] !dtype;"
+        "f32[1,2,3] kernel=[-9223372036854775808] !argument;"
+        "f32[1,2,3] kernel=[2] pads=[-9223372036854775808,0] !argument"),
 };
 
 RLX_BLOCK(avg_pool) = {

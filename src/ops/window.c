@@ -11,7 +11,7 @@ rlx_status window_check_list(ir_infer *c, const char *name, rlx_ints list, size_
   if (list.n != 0 && list.n != want)
     return infer_fail(c, RLX_ERROR_SHAPE, "%s has %zu items, wanted %zu", name, list.n, want);
   for (size_t i = 0; i < list.n; i++)
-    if (dim_known(list.data[i]) && (list.data[i] < least || list.data[i] > WINDOW_MAX))
+    if (list.data[i] < least || list.data[i] > WINDOW_MAX)
       return infer_fail(c, RLX_ERROR_ARGUMENT, "%s has an item %lld, wanted %lld to %d", name,
                         (long long)list.data[i], (long long)least, WINDOW_MAX);
   return RLX_OK;
@@ -21,7 +21,10 @@ rlx_status window_check(ir_infer *c, const window_spec *s, size_t n) {
   if (s->kernel.n != n)
     return infer_fail(c, RLX_ERROR_SHAPE, "a kernel of %zu axes for %zu spatial axes", s->kernel.n,
                       n);
-  RLX_TRY(window_check_list(c, "kernel", s->kernel, n, 1));
+  for (size_t i = 0; i < n; i++)
+    if (dim_known(s->kernel.data[i]) && (s->kernel.data[i] < 1 || s->kernel.data[i] > WINDOW_MAX))
+      return infer_fail(c, RLX_ERROR_ARGUMENT, "the kernel has the size %lld, wanted 1 to %d",
+                        (long long)s->kernel.data[i], WINDOW_MAX);
   RLX_TRY(window_check_list(c, "strides", s->strides, n, 1));
   RLX_TRY(window_check_list(c, "dilations", s->dilations, n, 1));
   return window_check_list(c, "pads", s->pads, 2 * n, 0);

@@ -25,7 +25,7 @@ static inline int64_t window_end(const window_axis *w) {
   return (w->out - 1) * w->stride - w->before + (w->kernel - 1) * w->dilation + 1;
 }
 
-/* A list is empty or has `want` items from `least` up. */
+/* A list of numbers is empty or has `want` items from `least` up. */
 rlx_status window_check_list(ir_infer *c, const char *name, rlx_ints list, size_t want,
                              int64_t least);
 /* Checks the lists against n spatial axes. */
