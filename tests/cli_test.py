@@ -18,7 +18,8 @@ import time
 import zipfile
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-CACHE = pathlib.Path(os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx")
+GIVEN = os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx"
+CACHE = pathlib.Path(__file__).resolve().parents[1] / GIVEN  # as in scripts/fetch.py
 COMMANDS = ("info", "doctor", "ops", "inspect", "run", "bench", "compare", "conformance", "help")
 counts = {True: 0, False: 0}
 

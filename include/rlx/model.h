@@ -13,8 +13,9 @@ typedef struct rlx_load_options {
   uint32_t max_depth;      /* nesting of messages and sub-graphs, default 64, at most 1000 */
   uint64_t max_file_bytes; /* default 64 GiB */
   uint64_t max_nodes;      /* default 1,000,000 */
-  /* Inputs of an ONNX model whose values are known by now: they become constants, which may refer to
-   * these tensors. Axes, sizes and the like that a model takes as inputs are given so. May be NULL. */
+  /* Inputs of an ONNX model whose values are known by now: they become constants, which refer to
+   * these tensors. Axes, sizes and the like that a model takes as inputs are given so. Names that
+   * are no inputs are ignored. May be NULL. */
   const rlx_tensors *values;
 } rlx_load_options;
 

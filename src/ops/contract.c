@@ -1,4 +1,5 @@
-/* ops/contract.c: sums of products: matmul, dot_general, grouped_matmul, lora_matmul.
+/* ops/contract.c: sums of products: matmul, int_matmul, dot_general, grouped_matmul,
+ * lora_matmul.
  *
  * Laws: integers are exact modulo their width, which MLX's matrix product is not made for; a sum
  * over nothing is 0. */
@@ -216,6 +217,44 @@ RLX_BLOCK(matmul) = {
         "i64[3,2,5], i64[5,2]; i64[5], i64[3,5,2]; u64[5], u64[5]; i32[2,0], i32[0,3];"
         "i8[2,0], i8[0,3]; f32[2,3], f32[4,2] !shape; f32[2,3], f64[3,2] !dtype;"
         "bool[2,2], bool[2,2] !dtype; f32[], f32[2] !shape; f32[2,2,3], f32[3,3,2] !shape"),
+};
+
+/* --- int_matmul */
+
+static rlx_status int_matmul_infer(ir_infer *c) {
+  RLX_TRY(infer_kinds(c, 0, KINDS_INT | KINDS_UINT));
+  if (dtype_bytes(c->in[0].dtype) > 2)
+    return infer_fail(c, RLX_ERROR_DTYPE, "operand 0 is %s, wanted 8 or 16 bits",
+                      dtype_name(c->in[0].dtype));
+  RLX_TRY(matmul_infer(c));
+  c->out[0].dtype = RLX_I32;
+  return RLX_OK;
+}
+
+/* The plain product with its sums kept wide: exact in f64 on a CPU, elsewhere in i32. */
+static void int_matmul_lower(lower_call *c) {
+  const ir_type *x = lower_in_type(c, 0), *y = lower_in_type(c, 1);
+  const int64_t k = x->dims[x->rank - 1];
+  const bool doubles = mx_ctx_device(c->m) == MX_CPU && k < 1 << 20;
+  const rlx_dtype dtype = doubles ? RLX_F64 : RLX_I32;
+  mx a = mx_cast(c->m, c->in[0], dtype), b = mx_cast(c->m, c->in[1], dtype);
+  if (x->rank == 1) a = mx_reshape(c->m, a, 2, (const int64_t[]){1, k});
+  if (y->rank == 1) b = mx_reshape(c->m, b, 2, (const int64_t[]){k, 1});
+  a = product(c, dtype, a, b, k);
+  if (doubles) a = mx_cast(c->m, a, RLX_I64); /* sums beyond i32 wrap */
+  c->out[0] = as_output(c, mx_cast(c->m, a, RLX_I32));
+}
+
+RLX_BLOCK(int_matmul) = {
+    .infer = int_matmul_infer,
+    .ref = matmul_ref,
+    .lower = int_matmul_lower,
+    .no_grad = "integers",
+    .cases = CASES("i8[3,9]{-128:128}, i8[9,4]{-128:128}; u8[3,9]{0:256}, u8[9,4]{0:256};"
+                   "i16[2,50]{-32768:32768}, i16[50,2]{-32768:32768}; u16[5], u16[5,2];"
+                   "i16[2,3,5]{-255:256}, i16[5]{-255:256}; i8[4,2,3], i8[4,3,2]; i8[2,0], i8[0,3];"
+                   "i8[0,2], i8[2,3]; i8[2,3], u8[3,2] !dtype; i32[2,2], i32[2,2] !dtype;"
+                   "f32[2,2], f32[2,2] !dtype; i8[2,3], i8[4,2] !shape"),
 };
 
 /* --- dot_general */

@@ -98,6 +98,8 @@ rlx_val onnx_transpose(const onnx_node *n, rlx_val v, const int64_t *perm, size_
 /* A vector (or scalar) so that it broadcasts along axis `axis` of a value of that rank. */
 rlx_val onnx_along(const onnx_node *n, rlx_val v, size_t axis, size_t rank);
 rlx_val onnx_vector(const onnx_node *n, const int64_t *items, size_t count); /* i64 constant */
+/* The convolution of x, weights and perhaps a bias as the node's attributes say. */
+rlx_status onnx_conv(onnx_node *n, const rlx_val *in, size_t n_in, rlx_val *out_value);
 /* The axis made non-negative; RLX_ERROR_SHAPE if it is out of range. */
 rlx_status onnx_axis(int64_t axis, size_t rank, int64_t *out_axis);
 

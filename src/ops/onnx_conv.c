@@ -16,15 +16,17 @@ static rlx_status window_padding(const onnx_node *n, const char **out_word, rlx_
   return RLX_OK;
 }
 
-rlx_status import_conv(onnx_node *n) {
+rlx_status onnx_conv(onnx_node *n, const rlx_val *in, size_t n_in, rlx_val *out_value) {
   rlx_conv_attrs a = rlx_conv_init();
   RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
   a.strides = onnx_ints(n, "strides");
   a.dilations = onnx_ints(n, "dilations");
   a.groups = onnx_int(n, "group", 1);
-  n->out[0] = rlx_graph_add(n->g, "conv", n->in, n->n_in, &a);
+  *out_value = rlx_graph_add(n->g, "conv", in, n_in, &a);
   return RLX_OK;
 }
+
+rlx_status import_conv(onnx_node *n) { return onnx_conv(n, n->in, n->n_in, &n->out[0]); }
 
 static bool countable(int64_t v) { return v >= 0 && v <= INT32_MAX; }
 

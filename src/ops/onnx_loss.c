@@ -1,8 +1,8 @@
 /* ops/onnx_loss.c: importers of losses: scores [N,C,d..] against class numbers [N,d..]. */
 #include "ops/onnx.h"
 
-/* What each element counts, from the weights of classes and the class that is ignored; RLX_NIL where
- * all count 1. `ignored` is RLX_NIL or a bool for each element. */
+/* What each element counts, from the weights of classes and the class that is ignored; RLX_NIL
+ * where all count 1. `ignored` is RLX_NIL or a bool for each element. */
 static rlx_val element_weights(const onnx_node *n, rlx_val like, rlx_val classes, rlx_val weights,
                                rlx_val ignored) {
   rlx_gather_attrs a = rlx_gather_init();

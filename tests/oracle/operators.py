@@ -186,7 +186,46 @@ def add_norm_cases():
     case((7,), "LpNormalization", real(3, 4), axis=0, p=1)
     case((7,), "LpNormalization", real(3, 4))
     case((9,), "MeanVarianceNormalization", real(2, 3, 4, 5))
+    classes = whole(0, 5, 3, 4)
+    for reduction in ("none", "sum", "mean"):
+        for weights in ((), (positive(5),)):
+            for ignored in ({}, {"ignore_index": 2}):
+                case((12, 13), "NegativeLogLikelihoodLoss", real(3, 5, 4), classes, *weights,
+                     reduction=reduction, **ignored)
+                case((12, 13), "SoftmaxCrossEntropyLoss", real(3, 5, 4), classes, *weights,
+                     outputs=2, reduction=reduction, **ignored)
+    case((11, 18), "LpPool", real(2, 3, 7), kernel_shape=[3], strides=[2], pads=[1, 1], p=3)
+    case((11, 18), "LpPool", real(2, 3, 6, 5), kernel_shape=[2, 3])
+    for window in ("HannWindow", "HammingWindow", "BlackmanWindow"):
+        case((17,), window, given(10))
+        case((17,), window, given(9), periodic=0)
     case((7, 13), "LRN", real(2, 6, 3, 3), size=3, alpha=0.1, bias=2.0)
+
+
+def add_quantized_cases():
+    x, scale, zero = real(2, 3, 8), given(0.02, np.float32), given(131, np.uint8)
+    case((11,), "DynamicQuantizeLinear", x, outputs=3)
+    case((11,), "DynamicQuantizeLinear", positive(5), outputs=3)
+    case((11,), "DynamicQuantizeLinear", np.zeros((2, 3), np.float32), outputs=3)
+    # i8 weights of 7 bits: beyond them onnxruntime's kernels for u8 x i8 saturate in i16 on some CPUs
+    a, b = whole(0, 256, 2, 3, 8, dtype=np.uint8), whole(-64, 64, 8, 4, dtype=np.int8)
+    case((10,), "MatMulInteger", a, b)
+    case((10,), "MatMulInteger", a, b, zero, given(-3, np.int8))
+    case((10,), "MatMulInteger", a, b, zero, given([-3, 0, 7, 1], np.int8))
+    case((10,), "QLinearMatMul", a, scale, zero, b, given(0.03, np.float32), given(-3, np.int8),
+         given(0.5, np.float32), given(100, np.uint8))
+    image = whole(0, 256, 2, 4, 7, 6, dtype=np.uint8)
+    filters = whole(0, 256, 6, 2, 3, 3, dtype=np.uint8)
+    window = dict(group=2, pads=[1, 0, 1, 1], strides=[2, 1])
+    case((10,), "ConvInteger", image, filters, zero, **window)
+    case((10,), "QLinearConv", image, scale, zero, filters, given(0.03, np.float32),
+         given(120, np.uint8), given(0.7, np.float32), given(90, np.uint8),
+         given([1, -2, 3000, 0, 5, -999], np.int32), **window)
+    weights = whole(-64, 64, 6, 2, 3, 3, dtype=np.int8).view(Given)
+    # 0.71, not 0.7: sums times .02 * .05 / .7 would fall halfway between two codes
+    case((13,), "QLinearConv", image, scale, zero, weights,
+         given([.01, .02, .03, .04, .05, .06], np.float32), given([0] * 6, np.int8),
+         given(0.71, np.float32), given(90, np.uint8), **window)
 
 
 def build(opset):
@@ -241,7 +280,7 @@ def check(rlx, opset, folder):
 
 def main(rlx):
     for add in (add_shape_cases, add_math_cases, add_reduce_cases, add_window_cases, add_resize_cases,
-                add_norm_cases):
+                add_norm_cases, add_quantized_cases):
         add()
     onnxruntime.set_default_logger_severity(3)
     failed = total = 0

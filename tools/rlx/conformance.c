@@ -2,8 +2,8 @@
  *
  *   CASE/model.onnx, CASE/test_data_set_N/input_K.pb and output_K.pb, CASE/rtol_atol.txt (optional)
  *
- * Laws: each case runs in a child of its own, which may crash or hang; this process never starts the
- * runtime. A case is skipped only for types that are out of scope. */
+ * Laws: each case runs in a child of its own, which may crash or hang; this process never starts
+ * the runtime. A case is skipped only for types that are out of scope. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

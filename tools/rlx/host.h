@@ -22,8 +22,8 @@ bool host_write_file(const char *path, const char *data, size_t n);
 
 bool host_colour(void); /* standard output is a terminal that wants colour */
 
-/* What the command is doing now (copied), shown on a terminal's stderr once it has taken over two seconds in
- * all. NULL: nothing, and the line is wiped. */
+/* What the command is doing now (copied), shown on a terminal's stderr once it has taken over two
+ * seconds in all. NULL: nothing, and the line is wiped. */
 void host_progress(const char *doing);
 
 /* Can files be made in `path`, or, where it does not exist, can it be made? */

@@ -1,0 +1,181 @@
+/* ops/onnx_quant.c: importers of quantised operators, composed of integer and f32 arithmetic.
+ *
+ * Laws: x = (q - zero) * scale; a real becomes q by rounding half to even, then adding the zero
+ * point, then saturating. Integer products and sums are exact. */
+#include "ops/onnx.h"
+
+/* --- per tensor and per axis */
+
+static rlx_status quantized_axis(const onnx_node *n, rlx_val x, rlx_val scale, int64_t *axis) {
+  *axis = 0;
+  if (onnx_int(n, "block_size", 0) != 0)
+    return status_set(RLX_ERROR_UNSUPPORTED, "quantization in blocks");
+  if (onnx_rank(n, scale) > 1)
+    return status_set(RLX_ERROR_UNSUPPORTED, "a scale of %zu axes", onnx_rank(n, scale));
+  rlx_ints dims = onnx_dims(n, scale);
+  bool per_axis = dims.n == 1 && dims.data[0] != 1;
+  return per_axis ? onnx_axis(onnx_int(n, "axis", 1), onnx_rank(n, x), axis) : RLX_OK;
+}
+
+/* The scale or zero point so that it broadcasts with x. */
+static rlx_val quantized_factor(const onnx_node *n, rlx_val v, int64_t axis, rlx_val x) {
+  rlx_ints dims = onnx_dims(n, v);
+  if (dims.n == 1 && dims.data[0] == 1) return onnx_reshape(n, v, NULL, 0);
+  return onnx_along(n, v, (size_t)axis, onnx_rank(n, x));
+}
+
+rlx_status import_dequantize(onnx_node *n) {
+  rlx_val x = onnx_in(n, 0), scale = onnx_in(n, 1), zero = onnx_in(n, 2);
+  rlx_dtype to = onnx_dtype_of(n, scale);
+  int64_t axis;
+  RLX_TRY(quantized_axis(n, x, scale, &axis));
+  if (onnx_int(n, "output_dtype", 0)) RLX_TRY(onnx_dtype(onnx_int(n, "output_dtype", 0), &to));
+  rlx_val y = onnx_cast(n, x, RLX_I32);
+  if (zero.id) y = rlx_sub(n->g, y, onnx_cast(n, quantized_factor(n, zero, axis, x), RLX_I32));
+  scale = quantized_factor(n, scale, axis, x);
+  y = rlx_mul(n->g, onnx_cast(n, y, onnx_dtype_of(n, scale)), scale);
+  n->out[0] = onnx_cast(n, y, to);
+  return RLX_OK;
+}
+
+/* The integers that a dtype can be quantised to; RLX_ERROR_UNSUPPORTED if there are none. */
+static rlx_status quantized_limits(rlx_dtype to, rlx_clamp_attrs *out_limits) {
+  const rlx_dtype_kind kind = to == RLX_DTYPE_COUNT ? RLX_KIND_BLOCK : dtype_kind(to);
+  if ((kind != RLX_KIND_INT && kind != RLX_KIND_UINT) || dtype_bytes(to) > 2)
+    return status_set(RLX_ERROR_UNSUPPORTED, "quantization to %s",
+                      to == RLX_DTYPE_COUNT ? "nothing" : dtype_name(to));
+  *out_limits = rlx_clamp_init();
+  out_limits->min = ref_lowest(to);
+  out_limits->max = ref_above(to) - 1;
+  return RLX_OK;
+}
+
+/* x, which is in units of the scale already, in the dtype `to`; `zero` (or nil) broadcasts. */
+static rlx_status quantized(const onnx_node *n, rlx_val x, rlx_val zero, rlx_dtype to,
+                            rlx_val *out_value) {
+  rlx_clamp_attrs limits;
+  RLX_TRY(quantized_limits(to, &limits));
+  rlx_val y = rlx_round(n->g, x);
+  if (zero.id) y = rlx_add(n->g, y, onnx_cast(n, zero, RLX_F32));
+  *out_value = onnx_cast(n, rlx_clamp(n->g, y, &limits), to);
+  return RLX_OK;
+}
+
+rlx_status import_quantize(onnx_node *n) {
+  rlx_val x = onnx_in(n, 0), scale = onnx_in(n, 1), zero = onnx_in(n, 2);
+  rlx_dtype to = zero.id ? onnx_dtype_of(n, zero) : RLX_U8;
+  int64_t axis;
+  RLX_TRY(quantized_axis(n, x, scale, &axis));
+  if (!zero.id && onnx_int(n, "output_dtype", 0))
+    RLX_TRY(onnx_dtype(onnx_int(n, "output_dtype", 0), &to));
+  if (zero.id) zero = quantized_factor(n, zero, axis, x);
+  scale = onnx_cast(n, quantized_factor(n, scale, axis, x), RLX_F32);
+  x = rlx_div(n->g, onnx_cast(n, x, RLX_F32), scale);
+  return quantized(n, x, zero, to, &n->out[0]);
+}
+
+/* To u8, by a scale and a zero point that make 0 and all of x representable. */
+rlx_status import_dynamic_quantize(onnx_node *n) {
+  rlx_graph *g = n->g;
+  rlx_val x = onnx_in(n, 0), zero = onnx_scalar(n, x, 0);
+  rlx_val low = rlx_minimum(g, rlx_reduce_min(g, x, NULL), zero);
+  rlx_val high = rlx_maximum(g, rlx_reduce_max(g, x, NULL), zero);
+  rlx_val scale = rlx_div(g, rlx_sub(g, high, low), onnx_scalar(n, x, 255));
+  /* all of x is 0: any scale will do */
+  scale = rlx_where(g, rlx_eq(g, scale, zero), onnx_scalar(n, x, 1), scale);
+  rlx_val point;
+  RLX_TRY(quantized(n, rlx_neg(g, rlx_div(g, low, scale)), RLX_NIL, RLX_U8, &point));
+  if (n->n_out > 1) n->out[1] = scale;
+  if (n->n_out > 2) n->out[2] = point;
+  return quantized(n, rlx_div(g, x, scale), point, RLX_U8, &n->out[0]);
+}
+
+/* --- products: q - zero, then the integer operation, then its result as the operator wants it */
+
+/* q - zero in i16, which holds all differences of 8-bit integers. The zero point is one for all or
+ * has an element along `axis`. */
+static rlx_status centred(const onnx_node *n, rlx_val q, rlx_val zero, int64_t axis,
+                          rlx_val *out_value) {
+  if (!q.id) return status_set(RLX_ERROR_FORMAT, "an operand is missing");
+  const rlx_dtype dtype = onnx_dtype_of(n, q);
+  if (dtype != RLX_U8 && dtype != RLX_I8)
+    return status_set(RLX_ERROR_DTYPE, "an operand is %s, wanted u8 or i8",
+                      q.id ? dtype_name(dtype) : "absent");
+  *out_value = onnx_cast(n, q, RLX_I16);
+  if (!zero.id) return RLX_OK;
+  zero = quantized_factor(n, onnx_cast(n, zero, RLX_I16), axis, q);
+  *out_value = rlx_sub(n->g, *out_value, zero);
+  return RLX_OK;
+}
+
+/* The axis of rows of a matrix or batch of them. */
+static int64_t row_axis(const onnx_node *n, rlx_val v) {
+  const int64_t rank = (int64_t)onnx_rank(n, v);
+  return rank > 1 ? rank - 2 : 0;
+}
+
+static int64_t column_axis(const onnx_node *n, rlx_val v) {
+  const int64_t rank = (int64_t)onnx_rank(n, v);
+  return rank > 0 ? rank - 1 : 0;
+}
+
+/* A product of a, by rows, and b, by columns. */
+static rlx_status integer_product(const onnx_node *n, rlx_val a, rlx_val a_zero, rlx_val b,
+                                  rlx_val b_zero, rlx_val *out_value) {
+  rlx_val x = RLX_NIL, y = RLX_NIL;
+  RLX_TRY(centred(n, a, a_zero, row_axis(n, a), &x));
+  RLX_TRY(centred(n, b, b_zero, column_axis(n, b), &y));
+  *out_value = rlx_int_matmul(n->g, x, y);
+  return RLX_OK;
+}
+
+rlx_status import_matmul_integer(onnx_node *n) {
+  return integer_product(n, onnx_in(n, 0), onnx_in(n, 2), onnx_in(n, 1), onnx_in(n, 3),
+                         &n->out[0]);
+}
+
+/* Sums in i32 to the output: times a b / scale, all of which broadcast. */
+static rlx_status requantized(onnx_node *n, rlx_val sums, rlx_val a, rlx_val b, rlx_val scale,
+                              rlx_val zero) {
+  rlx_graph *g = n->g;
+  rlx_val factor = rlx_mul(g, onnx_cast(n, a, RLX_F32), onnx_cast(n, b, RLX_F32));
+  factor = rlx_div(g, factor, onnx_cast(n, quantized_factor(n, scale, 0, sums), RLX_F32));
+  rlx_val y = rlx_mul(g, onnx_cast(n, sums, RLX_F32), factor);
+  return quantized(n, y, quantized_factor(n, zero, 0, sums), onnx_dtype_of(n, zero), &n->out[0]);
+}
+
+rlx_status import_qlinear_matmul(onnx_node *n) {
+  if (n->n_in != 8) return status_set(RLX_ERROR_FORMAT, "%zu inputs, wanted 8", n->n_in);
+  const rlx_val *in = n->in;
+  rlx_val sums;
+  RLX_TRY(integer_product(n, in[0], in[2], in[3], in[5], &sums));
+  rlx_val a = quantized_factor(n, in[1], row_axis(n, in[0]), in[0]);
+  rlx_val b = quantized_factor(n, in[4], column_axis(n, in[3]), in[3]);
+  return requantized(n, sums, a, b, in[6], in[7]);
+}
+
+/* f64 holds every sum of products of 8-bit integers; padding is a zero after centring. */
+static rlx_status integer_conv(onnx_node *n, rlx_val x, rlx_val x_zero, rlx_val w, rlx_val w_zero,
+                               rlx_val *out_value) {
+  rlx_val in[2], y;
+  RLX_TRY(centred(n, x, x_zero, 1, &in[0]));
+  RLX_TRY(centred(n, w, w_zero, 0, &in[1]));
+  for (size_t i = 0; i < 2; i++) in[i] = onnx_cast(n, in[i], RLX_F64);
+  RLX_TRY(onnx_conv(n, in, 2, &y));
+  *out_value = onnx_cast(n, y, RLX_I32);
+  return RLX_OK;
+}
+
+rlx_status import_conv_integer(onnx_node *n) {
+  return integer_conv(n, onnx_in(n, 0), onnx_in(n, 2), onnx_in(n, 1), onnx_in(n, 3), &n->out[0]);
+}
+
+rlx_status import_qlinear_conv(onnx_node *n) {
+  if (n->n_in < 8) return status_set(RLX_ERROR_FORMAT, "%zu inputs, wanted 8 or 9", n->n_in);
+  const rlx_val *in = n->in;
+  rlx_val sums, bias = onnx_in(n, 8);
+  RLX_TRY(integer_conv(n, in[0], in[2], in[3], in[5], &sums));
+  if (bias.id) sums = rlx_add(n->g, sums, onnx_along(n, bias, 1, onnx_rank(n, sums)));
+  return requantized(n, sums, quantized_factor(n, in[1], 0, sums),
+                     quantized_factor(n, in[4], 1, sums), in[6], in[7]);
+}
