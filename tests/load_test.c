@@ -305,7 +305,7 @@ static void test_preflight(void **state) {
                        "  NoSuchOp 'first' (ai.onnx, opset 17, f32)\n"
                        "  NorThis 'b' (ai.onnx, opset 17, dtype unknown)");
   g = small_graph();
-  for (int i = 0; i < 60; i++) put_node(&g, "NoSuchOp", "many", "x", "a");
+  for (int i = 0; i < 1010; i++) put_node(&g, "NoSuchOp", "many", "x", "a");
   expect_graph_failure(&g, RLX_ERROR_UNSUPPORTED, "\n  and 10 more");
 }
 

@@ -23,7 +23,7 @@ typedef struct rlx_load_options {
  * become constants that refer to the mapped file: it must not change while the graph or an
  * executable made from it lives. ONNX external data is read from beside the model only.
  * Errors: RLX_ERROR_UNSUPPORTED lists the nodes that have no mapping (op, name, opset, dtype), the
- * first 50 of them. */
+ * first 1000 of them. */
 RLX_API RLX_MUST_USE rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
                                                rlx_graph **out_graph);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Long enough for a preflight that lists every unsupported node of a model. */
-#define TEXT_MAX 16384
+#define TEXT_MAX 65536
 
 static _Thread_local struct {
   char text[2][TEXT_MAX];

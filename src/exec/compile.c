@@ -7,7 +7,7 @@
 #include "exec/exec.h"
 #include "mlx/lock.h"
 
-enum { DEFAULT_VARIANTS = 32, MAX_LISTED = 50 };
+enum { DEFAULT_VARIANTS = 32, MAX_LISTED = 1000 };
 
 /* --- residents */
 

@@ -6,7 +6,7 @@
 #include "load/onnx_model.h"
 #include "ops/onnx.h"
 
-#define MAX_LINES 50
+#define MAX_LINES 1000
 
 typedef struct check {
   onnx_model *m;
