@@ -175,6 +175,7 @@ static void outputs_own_their_memory(void **unused) {
     rlx_exec_free(e);
     assert_true(at(out[0], 1) == 2 && at(out[1], 1) == 2 && at(out[2], 1) == 3);
     assert_true(at(out[3], 0) == 3);
+    memset(rlx_tensor_mutable(out[3]), 0, sizeof(float)); /* ours: later runs do not see it */
     for (size_t i = 0; i < 4; i++) rlx_tensor_free(out[i]);
   }
   rlx_graph_free(g);

@@ -32,6 +32,7 @@ static inline rlx_status options_read(void *dst, size_t dst_size, const void *sr
  * struct_size stays). Errors: RLX_ERROR_ARGUMENT. */
 static inline rlx_status options_write(void *dst, const void *src, size_t src_size) {
   uint32_t given = 0;
+  if (!dst) return status_set(RLX_ERROR_ARGUMENT, "result: the struct to fill is NULL");
   memcpy(&given, dst, sizeof given);
   if (given < sizeof given || given > 4096) {
     return status_set(RLX_ERROR_ARGUMENT, "result: struct_size is %u; start with RLX_OPTIONS(type)",

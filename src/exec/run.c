@@ -65,8 +65,8 @@ static rlx_status fill(const run *r, size_t i, const rlx_tensor *t, rlx_tensor *
   return RLX_OK;
 }
 
-/* Gives out tensors of the outputs' values. What shares memory with an input is copied: the caller
- * may change the input after the run. */
+/* Gives out tensors of the outputs' values. Constants, params and what shares memory with an input
+ * are copied: the caller may change the input, or the output, after the run. */
 static rlx_status hand_out(run *r, rlx_tensor **outputs) {
   const size_t n = r->g->outputs.n;
   for (size_t i = 0; i < n; i++) {
@@ -77,10 +77,11 @@ static rlx_status hand_out(run *r, rlx_tensor **outputs) {
     if (outputs[i]) RLX_TRY(fill(r, i, t, outputs[i]));
   }
   for (size_t i = 0; i < n; i++) {
-    rlx_tensor *t = r->tensors[r->g->outputs.data[i].value.id];
+    const uint32_t id = r->g->outputs.data[i].value.id;
+    rlx_tensor *t = r->tensors[id];
     if (outputs[i]) continue;
     rlx_status status = RLX_OK;
-    if (shares_input(r->g, r->inputs, t->data, t->bytes)) status = copy_of(t, &outputs[i]);
+    if (r->residents[id] || shares_input(r->g, r->inputs, t->data, t->bytes)) status = copy_of(t, &outputs[i]);
     else outputs[i] = rlx_tensor_retain(t);
     if (status == RLX_OK) continue;
     while (i-- > 0) { /* all or nothing; given tensors stay the caller's */

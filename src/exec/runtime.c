@@ -153,6 +153,8 @@ static rlx_status probe(mx_ctx *m) {
 
 rlx_status rlx_runtime_probe(rlx_device device) {
   if (device == RLX_DEVICE_REFERENCE) return RLX_OK;
+  if ((unsigned)device > RLX_DEVICE_REFERENCE)
+    return status_set(RLX_ERROR_ARGUMENT, "device %d does not exist", (int)device);
   mx_ctx *m = NULL;
   RLX_TRY(lock_enter());
   const bool gpu = device == RLX_DEVICE_DEFAULT ? mx_gpu_available() : device == RLX_DEVICE_GPU;

@@ -218,7 +218,8 @@ static bool poly_mul(const poly *a, const poly *b, poly *out) {
 
 /* out = a / b as terms; false if b does not divide a. */
 static bool term_div(const dim_term *a, const dim_term *b, dim_term *out) {
-  if (b->coef == 0 || a->coef % b->coef != 0) return false;
+  const bool overflows = b->coef == -1 && a->coef == INT64_MIN;
+  if (b->coef == 0 || overflows || a->coef % b->coef != 0) return false;
   out->coef = a->coef / b->coef;
   out->n = 0;
   uint32_t j = 0;
@@ -300,6 +301,7 @@ static rlx_dim floordiv(dim_table *t, rlx_dim da, rlx_dim db) {
   rest.constant = a.constant - q.constant * d;
   for (size_t i = 0; i < a.n; i++) {
     dim_term term = a.terms[i];
+    if (d == -1 && term.coef == INT64_MIN) return dim_fresh(t);
     const bool even = term.coef % d == 0;
     if (even) term.coef /= d;
     if (!poly_add_term(even ? &q : &rest, &term)) return dim_fresh(t);

@@ -14,6 +14,6 @@ const rlx_dtype_info *rlx_dtype_get(rlx_dtype dtype) {
 
 rlx_dtype rlx_dtype_find(const char *name) {
   size_t i = 0;
-  while (i < RLX_DTYPE_COUNT && strcmp(infos[i].name, name) != 0) i++;
+  while (i < RLX_DTYPE_COUNT && (!name || strcmp(infos[i].name, name) != 0)) i++;
   return (rlx_dtype)i;
 }

@@ -25,13 +25,13 @@ static void describe(const ir_op *op, rlx_op_info *out) {
 
 bool rlx_op_at(size_t index, rlx_op_info *out_info) {
   const ir_op *op = op_at(index);
-  if (op) describe(op, out_info);
+  if (op && out_info) describe(op, out_info);
   return op != NULL;
 }
 
 bool rlx_op_find(const char *name, rlx_op_info *out_info) {
   const ir_op *op = name ? op_find(name) : NULL;
-  if (op) describe(op, out_info);
+  if (op && out_info) describe(op, out_info);
   return op != NULL;
 }
 
@@ -68,6 +68,7 @@ bool rlx_op_attr_at(size_t op_index, size_t attr_index, rlx_attr_info *out_info)
   const ir_op *op = op_at(op_index);
   if (!op || attr_index >= op->n_attrs) return false;
   const ir_attr *attr = &op->attrs[attr_index];
+  if (!out_info) return true;
   *out_info =
       (rlx_attr_info){.name = attr->name, .type = type_names[attr->type], .words = attr->words};
   default_text(op, attr, out_info->default_text, sizeof out_info->default_text);
@@ -75,5 +76,7 @@ bool rlx_op_attr_at(size_t op_index, size_t attr_index, rlx_attr_info *out_info)
 }
 
 bool rlx_onnx_at(size_t index, rlx_onnx_info *out_info) {
+  rlx_onnx_info unused;
+  if (!out_info) out_info = &unused;
   return onnx_at(index, out_info->name, sizeof out_info->name, &out_info->since);
 }
