@@ -235,6 +235,30 @@ static void indices_are_checked(void **unused) {
   rlx_graph_free(g);
 }
 
+/* MLX would not survive these. */
+static void runs_that_cannot_fit_are_refused(void **unused) {
+  (void)unused;
+  const int64_t dims[] = {1 << 20, 1 << 24};
+  const float one = 1;
+  rlx_tensor *x = vector(&one, 1), *y = NULL;
+  for (int way = 0; way < 6; way++) {
+    rlx_graph *g;
+    assert_int_equal(rlx_graph_create("large", &g), RLX_OK);
+    rlx_expand_attrs a = rlx_expand_init();
+    a.dims = (rlx_ints){dims, 2};
+    rlx_val v = rlx_expand(g, rlx_input(g, "x", RLX_F32, 1, &(rlx_dim){1}), &a);
+    rlx_graph_output(g, "y", way < 3 ? v : rlx_reduce_sum(g, rlx_exp(g, v), NULL));
+    rlx_exec *e = compile(g, way % 3 == 2 ? RLX_DEVICE_REFERENCE : RLX_DEVICE_CPU,
+                          way % 3 == 1 ? RLX_MODE_EAGER : RLX_MODE_LAZY);
+    assert_int_equal(rlx_exec_call(e, &x, 1, &y, 1), RLX_ERROR_MEMORY);
+    assert_non_null(strstr(rlx_last_error(), "70368744177664 bytes")); /* wanted */
+    rlx_exec_free(e);
+    rlx_graph_free(g);
+  }
+  rlx_tensor_free(x);
+  assert_int_equal(rlx_tensor_create(RLX_F32, 2, dims, &x), RLX_ERROR_MEMORY);
+}
+
 static void options_are_checked(void **unused) {
   (void)unused;
   rlx_graph *g = layer();
@@ -254,6 +278,9 @@ static void options_are_checked(void **unused) {
   assert_int_equal(rlx_exec_mode(e), RLX_MODE_EAGER);
   unsetenv("RLX_MLX_MODE");
   rlx_exec_free(e);
+  assert_int_equal(rlx_runtime_query(NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_runtime_memory(NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_runtime_probe((rlx_device)99), RLX_ERROR_ARGUMENT);
   rlx_graph *empty;
   assert_int_equal(rlx_graph_create("empty", &empty), RLX_OK);
   assert_int_equal(rlx_compile(empty, NULL, &e), RLX_ERROR_ARGUMENT);
@@ -275,6 +302,7 @@ int main(void) {
       cmocka_unit_test(outputs_own_their_memory),
       cmocka_unit_test(callers_buffers_are_filled),
       cmocka_unit_test(indices_are_checked),
+      cmocka_unit_test(runs_that_cannot_fit_are_refused),
       cmocka_unit_test(options_are_checked),
       cmocka_unit_test(mlx_was_called_under_the_lock),
   };

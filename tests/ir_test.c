@@ -1,5 +1,6 @@
 /* ir_test.c: symbolic sizes, the builder's checks, contents of integer values, the text form. */
 #include <rlx/ops.h>
+#include <rlx/registry.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -132,6 +133,58 @@ static void dims_survive_overflow(void **unused) {
   assert_false(dim_known(rlx_dim_combine(g, RLX_DIM_FLOORDIV, rlx_dim_named(g, "n"), 0)));
   assert_int_equal(rlx_graph_status(g), RLX_OK);
   rlx_graph_free(g);
+}
+
+/* A walk over an expression visits what it shares each time: doubled 60 times that would not end. */
+static void dims_stay_small(void **unused) {
+  (void)unused;
+  rlx_graph *g = new_graph();
+  const rlx_dim n = rlx_dim_named(g, "n");
+  rlx_dim d = n;
+  for (int i = 0; i < 60; i++) {
+    str text = {0};
+    d = rlx_dim_combine(g, RLX_DIM_ADD, rlx_dim_combine(g, RLX_DIM_MUL, d, d), n);
+    d = rlx_dim_combine(g, RLX_DIM_FLOORDIV, d, 3);
+    dim_print(&g->dims, d, &text);
+    assert_true(text.n < 65536);
+    str_free(&text);
+  }
+  rlx_dim_combine(g, (rlx_dim_op)99, n, 2);
+  assert_int_equal(rlx_graph_status(g), RLX_ERROR_ARGUMENT);
+  rlx_graph_free(g);
+}
+
+/* --- NULL */
+
+static void null_is_answered(void **unused) {
+  (void)unused;
+  const int64_t dims[] = {1};
+  const float data[] = {1};
+  rlx_tensor *t;
+  rlx_tensors *list;
+  assert_int_equal(rlx_tensor_create(RLX_F32, 1, dims, NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensor_wrap(RLX_F32, 1, dims, data, 4, NULL, NULL, NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensor_create(RLX_F32, 1, dims, &t), RLX_OK);
+  assert_int_equal(rlx_tensor_dtype(NULL), RLX_DTYPE_COUNT);
+  assert_int_equal(rlx_tensor_rank(NULL) + rlx_tensor_bytes(NULL), 0);
+  assert_int_equal(rlx_tensor_count(NULL) + rlx_tensor_int(NULL, 0), 0);
+  assert_true(rlx_tensor_real(NULL, 0) != rlx_tensor_real(NULL, 0));
+  assert_true(!rlx_tensor_dims(NULL) && !rlx_tensor_data(NULL) && !rlx_tensor_mutable(NULL));
+  assert_int_equal(rlx_tensor_random(NULL, 1), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensor_compare(NULL, t, &(rlx_difference){0}), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensor_compare(t, NULL, &(rlx_difference){0}), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensor_compare(t, t, NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensors_create(NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensors_create(&list), RLX_OK);
+  assert_int_equal(rlx_tensors_set(NULL, "a", t), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensors_set(list, NULL, t), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensors_set(list, "a", NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_dtype_find(NULL), RLX_DTYPE_COUNT);
+  assert_true(rlx_op_at(0, NULL) && rlx_op_attr_at(0, 0, NULL) && rlx_onnx_at(0, NULL));
+  assert_true(rlx_op_find("add", NULL) && !rlx_op_find(NULL, NULL));
+  assert_int_equal(rlx_val_type_text(NULL, RLX_NIL, NULL, 9), 0);
+  rlx_tensors_free(list);
+  rlx_tensor_free(t);
 }
 
 /* --- the builder */
@@ -312,7 +365,8 @@ static void hostile_text(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dims_mean_what_they_say), cmocka_unit_test(dims_are_canonical),
-      cmocka_unit_test(dims_survive_overflow),   cmocka_unit_test(errors_are_sticky),
+      cmocka_unit_test(dims_survive_overflow),   cmocka_unit_test(dims_stay_small),
+      cmocka_unit_test(null_is_answered),        cmocka_unit_test(errors_are_sticky),
       cmocka_unit_test(bad_calls_are_statuses),  cmocka_unit_test(old_structs_are_completed),
       cmocka_unit_test(shape_arithmetic_is_symbolic), cmocka_unit_test(shapes_must_fit),
       cmocka_unit_test(text_round_trips),        cmocka_unit_test(hostile_text),

@@ -144,6 +144,45 @@ static void test_nonsense(void **unused) {
   rlx_tensor_free(tensor);
 }
 
+/* Attributes that say something else than the operator can mean. */
+static void expect_refusal(const char *op, const onnx_attr *attr, rlx_status want) {
+  rlx_graph *g;
+  rlx_val in[3], out[1];
+  const rlx_dim image[] = {1, 4, 8, 8}, weights[] = {4, 4, 3, 3}, three[] = {3};
+  assert_int_equal(rlx_graph_create("refusal", &g), RLX_OK);
+  const bool shift = strcmp(op, "BitShift") == 0, hot = strcmp(op, "OneHot") == 0;
+  in[0] = rlx_input(g, "x", shift || hot ? RLX_U8 : RLX_F32, 4, image);
+  in[1] = hot ? rlx_scalar(g, RLX_I64, 3) : rlx_input(g, "w", shift ? RLX_U8 : RLX_F32, 4,
+                                                      shift ? image : weights);
+  in[2] = rlx_input(g, "v", RLX_F32, 1, three);
+  onnx_node n = {.g = g, .op = op, .domain = "", .name = "", .opset = 20, .in = in, .out = out,
+                 .attrs = attr, .n_attrs = attr ? 1 : 0, .n_out = 1, .n_in = hot ? 3 : 2};
+  if (strcmp(op, "Gelu") == 0) n.n_in = 1;
+  if (onnx_import(&n) != want) print_error("%s: %s\n", op, rlx_last_error());
+  assert_int_equal(onnx_import(&n), want);
+  rlx_graph_free(g);
+}
+
+static void test_refusals(void **unused) {
+  (void)unused;
+  const onnx_attr real_group = {.name = "group", .type = ONNX_FLOAT, .f = 2};
+  const onnx_attr one_stride = {.name = "strides", .type = ONNX_INT, .i = 2};
+  const rlx_ints five = {(int64_t[]){5, 5}, 2}, three = {(int64_t[]){3}, 1};
+  const onnx_attr kernel = {.name = "kernel_shape", .type = ONNX_INTS, .ints = five};
+  const onnx_attr ranks = {.name = "kernel_shape", .type = ONNX_INTS, .ints = three};
+  const onnx_attr up = {.name = "direction", .type = ONNX_STRING, .s = "UP"};
+  const onnx_attr how = {.name = "approximate", .type = ONNX_STRING, .s = "tan"};
+  expect_refusal("Conv", &real_group, RLX_ERROR_FORMAT);
+  expect_refusal("Conv", &one_stride, RLX_ERROR_FORMAT);
+  expect_refusal("Conv", &kernel, RLX_ERROR_SHAPE);
+  expect_refusal("ConvTranspose", &ranks, RLX_ERROR_SHAPE);
+  expect_refusal("BitShift", &up, RLX_ERROR_FORMAT);
+  expect_refusal("BitShift", NULL, RLX_ERROR_FORMAT);
+  expect_refusal("Gelu", &how, RLX_ERROR_FORMAT);
+  expect_refusal("Concat", NULL, RLX_ERROR_FORMAT);
+  expect_refusal("OneHot", NULL, RLX_ERROR_SHAPE);
+}
+
 static void test_lookup(void **unused) {
   (void)unused;
   char op[40];
@@ -161,7 +200,7 @@ static void test_lookup(void **unused) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lookup),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_lookup), cmocka_unit_test(test_refusals),
                                      cmocka_unit_test(test_nonsense)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,8 @@ RLX_API RLX_MUST_USE rlx_status rlx_exec_set_param(rlx_exec *exec, const char *n
 
 /* Runs. Inputs are matched by name: each exactly once, with the declared dtype and a shape that fits
  * the declared one. The result is a named list of the outputs in graph order; the tensors may be
- * views of device memory that live until freed. */
+ * views of device memory that live until freed. RLX_ERROR_MEMORY: a result has more bytes than this
+ * process can have (memory and swap, container and process limits). */
 RLX_API RLX_MUST_USE rlx_status rlx_exec_run(rlx_exec *exec, const rlx_tensors *inputs,
                                              rlx_tensors **out_outputs);
 /* The same by position, without a list: inputs in graph order; out_outputs receives one owned

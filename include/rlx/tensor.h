@@ -29,6 +29,7 @@ RLX_API RLX_MUST_USE rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, co
 RLX_API rlx_tensor *rlx_tensor_retain(rlx_tensor *tensor);
 RLX_API void rlx_tensor_free(rlx_tensor *tensor); /* drops one reference; NULL is fine */
 
+/* Of NULL: RLX_DTYPE_COUNT, 0, NULL, NaN. */
 RLX_API rlx_dtype rlx_tensor_dtype(const rlx_tensor *tensor);
 RLX_API size_t rlx_tensor_rank(const rlx_tensor *tensor);
 RLX_API const int64_t *rlx_tensor_dims(const rlx_tensor *tensor);

@@ -176,6 +176,7 @@ rlx_status exec_fail(rlx_exec *e, rlx_status status) {
 }
 
 size_t rlx_exec_error(const rlx_exec *e, char *buf, size_t size) {
+  if (!buf) size = 0;
   if (size) buf[0] = 0;
   if (!e) return 0;
   pthread_mutex_t *mutex = (pthread_mutex_t *)&e->mutex; /* the lock is no part of the value */

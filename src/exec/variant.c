@@ -2,6 +2,7 @@
  * recently used goes when there are too many. */
 #include <string.h>
 
+#include "base/room.h"
 #include "exec/exec.h"
 
 void variant_free(variant *v) {
@@ -30,6 +31,44 @@ static rlx_status gather_constants(rlx_exec *e, variant *v) {
   return RLX_OK;
 }
 
+static uint64_t value_bytes(const rlx_graph *g, uint32_t id) {
+  const ir_type *t = &g->values.data[id].type;
+  int64_t sizes[RLX_MAX_RANK], count;
+  size_t bytes = 0;
+  return type_sizes(t, sizes) && tensor_size(t->dtype, t->rank, sizes, &count, &bytes) ? bytes : 0;
+}
+
+static rlx_status too_large(const rlx_graph *g, const ir_node *n, const char *which,
+                            uint64_t bytes) {
+  char what[256];
+  graph_describe(g, n, what, sizeof what);
+  return status_set(RLX_ERROR_MEMORY, "%s: %s %llu bytes, this process can have %llu", what, which,
+                    (unsigned long long)bytes, (unsigned long long)room_bytes());
+}
+
+/* Refuses a run that cannot fit: one of its results does not, or all its outputs together. Leaves
+ * are there already, and moved elements may be views of others. */
+static rlx_status check_room(const rlx_graph *g, const plan *p) {
+  uint64_t outputs = 0;
+  bool *counted = mem_new(g->values.n, sizeof *counted);
+  if (!counted) return status_memory(g->values.n);
+  for (size_t i = 0; i < g->outputs.n; i++) counted[g->outputs.data[i].value.id] = true;
+  rlx_status status = RLX_OK;
+  for (uint32_t s = 0; s < p->n_steps && status == RLX_OK; s++) {
+    const ir_node *n = &g->nodes.data[p->steps[s].node];
+    for (uint32_t i = 0; i < n->n_out && status == RLX_OK; i++) {
+      const uint64_t bytes = value_bytes(g, n->out.id + i);
+      if (!room_for(bytes)) status = too_large(g, n, "the result has", bytes);
+      if (!counted[n->out.id + i] || n->op->traits & IR_MOVE) continue;
+      if (__builtin_add_overflow(outputs, bytes, &outputs)) outputs = UINT64_MAX;
+      if (status == RLX_OK && !room_for(outputs))
+        status = too_large(g, n, "the outputs up to this one have", outputs);
+    }
+  }
+  mem_free(counted);
+  return status;
+}
+
 static rlx_status prepare(rlx_exec *e, rlx_tensor *const *inputs, variant *v) {
   const bool host = e->device == RLX_DEVICE_REFERENCE;
   const int64_t **sizes = mem_new(e->graph->inputs.n + 1, sizeof *sizes);
@@ -39,6 +78,7 @@ static rlx_status prepare(rlx_exec *e, rlx_tensor *const *inputs, variant *v) {
   mem_free(sizes);
   RLX_TRY(status);
   RLX_TRY(plan_make(v->graph, host, &v->plan));
+  RLX_TRY(check_room(v->graph, &v->plan));
   return gather_constants(e, v);
 }
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_TERMS = 32, MAX_ATOMS = 8, MAX_DEPTH = 100 };
+enum { MAX_TERMS = 32, MAX_ATOMS = 8, MAX_DEPTH = 100, MAX_WEIGHT = 1000 };
 
 typedef enum dim_kind { DIM_NAME, DIM_SUM, DIM_FLOOR, DIM_MIN, DIM_MAX } dim_kind;
 
@@ -27,7 +27,9 @@ typedef struct poly {
 
 typedef struct dim_expr {
   dim_kind kind;
-  uint32_t depth, next; /* next expression of the same hash, 0: none */
+  uint32_t depth;
+  uint32_t weight; /* expressions in it, shared ones counted each time: what a walk costs */
+  uint32_t next;   /* next expression of the same hash, 0: none */
   const char *name;     /* DIM_NAME */
   rlx_dim a, b;         /* DIM_FLOOR, DIM_MIN, DIM_MAX */
   int64_t constant;     /* DIM_SUM */
@@ -70,7 +72,7 @@ static bool expr_same(const dim_expr *a, const dim_expr *b) {
 
 /* `e` is a draft on the stack; what it points to is copied into the arena if it is new. */
 static rlx_dim intern(dim_table *t, const dim_expr *e) {
-  if (e->depth > MAX_DEPTH) return dim_fresh(t);
+  if (e->depth > MAX_DEPTH || e->weight > MAX_WEIGHT) return dim_fresh(t);
   const uint64_t hash = expr_hash(e);
   uint64_t first = UINT64_MAX;
   if (map_get_u64(&t->index, hash, &first))
@@ -92,8 +94,14 @@ static rlx_dim intern(dim_table *t, const dim_expr *e) {
   return handle_of(index);
 }
 
+/* Counts a part of the draft `e`. */
+static void add_part(dim_expr *e, const dim_expr *part) {
+  if (part->depth > e->depth) e->depth = part->depth;
+  e->weight += part->weight;
+}
+
 rlx_dim dim_named(dim_table *t, const char *name) {
-  return intern(t, &(dim_expr){.kind = DIM_NAME, .name = name});
+  return intern(t, &(dim_expr){.kind = DIM_NAME, .weight = 1, .name = name});
 }
 
 rlx_dim dim_fresh(dim_table *t) {
@@ -162,17 +170,12 @@ static rlx_dim poly_dim(dim_table *t, const poly *p) {
   if (p->n == 0) return dim_known(p->constant) ? p->constant : dim_fresh(t);
   if (p->n == 1 && p->constant == 0 && p->terms[0].coef == 1 && p->terms[0].n == 1)
     return handle_of(p->terms[0].atoms[0]);
-  uint32_t depth = 0;
+  dim_expr e = {.kind = DIM_SUM, .constant = p->constant, .n = p->n, .terms = p->terms};
   for (size_t i = 0; i < p->n; i++)
-    for (uint32_t k = 0; k < p->terms[i].n; k++) {
-      const uint32_t d = t->exprs.data[p->terms[i].atoms[k]]->depth;
-      if (d > depth) depth = d;
-    }
-  return intern(t, &(dim_expr){.kind = DIM_SUM,
-                               .depth = depth + 1,
-                               .constant = p->constant,
-                               .n = p->n,
-                               .terms = p->terms});
+    for (uint32_t k = 0; k < p->terms[i].n; k++) add_part(&e, t->exprs.data[p->terms[i].atoms[k]]);
+  e.depth++;
+  e.weight++;
+  return intern(t, &e);
 }
 
 /* p += q * scale */
@@ -279,9 +282,12 @@ static bool atom_not_negative(const dim_table *t, uint32_t atom) {
 /* --- arithmetic */
 
 static rlx_dim atom_of(dim_table *t, dim_kind kind, rlx_dim a, rlx_dim b) {
-  const uint32_t da = dim_known(a) ? 0 : expr_of(t, a)->depth;
-  const uint32_t db = dim_known(b) ? 0 : expr_of(t, b)->depth;
-  return intern(t, &(dim_expr){.kind = kind, .depth = (da > db ? da : db) + 1, .a = a, .b = b});
+  dim_expr e = {.kind = kind, .a = a, .b = b};
+  if (!dim_known(a)) add_part(&e, expr_of(t, a));
+  if (!dim_known(b)) add_part(&e, expr_of(t, b));
+  e.depth++;
+  e.weight++;
+  return intern(t, &e);
 }
 
 static int64_t floor_of(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }

@@ -84,6 +84,10 @@ rlx_dim rlx_dim_combine(rlx_graph *g, rlx_dim_op op, rlx_dim a, rlx_dim b) {
     graph_fail(g, status_set(RLX_ERROR_ARGUMENT, "dimension of another graph"));
     return 0;
   }
+  if ((unsigned)op > RLX_DIM_MAX) {
+    graph_fail(g, status_set(RLX_ERROR_ARGUMENT, "rlx_dim_combine: %d is no operation", (int)op));
+    return 0;
+  }
   const rlx_dim d = dim_combine(&g->dims, op, a, b);
   if (d == RLX_DIM_BAD) graph_fail(g, status_memory(0));
   return d;

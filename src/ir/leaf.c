@@ -89,6 +89,7 @@ rlx_dim rlx_val_dim(const rlx_graph *g, rlx_val v, size_t axis) {
 
 size_t rlx_val_type_text(const rlx_graph *g, rlx_val v, char *buf, size_t size) {
   const ir_type *t = type_of(g, v);
+  if (!buf) size = 0;
   if (t) return type_text(g, t, buf, size);
   if (size) buf[0] = 0;
   return 0;

@@ -9,6 +9,7 @@
 
 #include "base/half.h"
 #include "base/mem.h"
+#include "base/room.h"
 
 /* --- memory */
 
@@ -38,6 +39,7 @@ bool tensor_size(rlx_dtype dtype, size_t rank, const int64_t *dims, int64_t *out
 /* Zeroed data in the layout of ir/tensor.h, or NULL. */
 static void *data_new(size_t bytes) {
   size_t rounded = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
+  if (!room_for(rounded)) return NULL;
   char *block = aligned_alloc(BLOCK_ALIGN, BLOCK_HEAD + rounded + BLOCK_SPARE);
   if (!block) return NULL;
   memset(block, 0, BLOCK_HEAD + rounded + BLOCK_SPARE);
@@ -78,6 +80,7 @@ static rlx_status header_new(rlx_dtype dtype, size_t rank, const int64_t *dims,
 
 rlx_status rlx_tensor_create(rlx_dtype dtype, size_t rank, const int64_t *dims,
                              rlx_tensor **out_tensor) {
+  if (!out_tensor) return status_set(RLX_ERROR_ARGUMENT, "tensor: out_tensor is NULL");
   *out_tensor = NULL;
   rlx_tensor *t = NULL;
   RLX_TRY(header_new(dtype, rank, dims, &t));
@@ -95,6 +98,7 @@ rlx_status rlx_tensor_create(rlx_dtype dtype, size_t rank, const int64_t *dims,
 rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, const int64_t *dims, const void *data,
                            size_t bytes, void (*release)(void *owner), void *owner,
                            rlx_tensor **out_tensor) {
+  if (!out_tensor) return status_set(RLX_ERROR_ARGUMENT, "tensor: out_tensor is NULL");
   *out_tensor = NULL;
   rlx_tensor *t = NULL;
   RLX_TRY(header_new(dtype, rank, dims, &t));
@@ -137,13 +141,17 @@ void rlx_tensor_free(rlx_tensor *tensor) {
   mem_free(tensor);
 }
 
-rlx_dtype rlx_tensor_dtype(const rlx_tensor *tensor) { return tensor->dtype; }
-size_t rlx_tensor_rank(const rlx_tensor *tensor) { return tensor->rank; }
-const int64_t *rlx_tensor_dims(const rlx_tensor *tensor) { return tensor->dims; }
-int64_t rlx_tensor_count(const rlx_tensor *tensor) { return tensor->count; }
-size_t rlx_tensor_bytes(const rlx_tensor *tensor) { return tensor->bytes; }
-const void *rlx_tensor_data(const rlx_tensor *tensor) { return tensor->data; }
-void *rlx_tensor_mutable(rlx_tensor *tensor) { return tensor->read_only ? NULL : tensor->data; }
+rlx_dtype rlx_tensor_dtype(const rlx_tensor *tensor) {
+  return tensor ? tensor->dtype : RLX_DTYPE_COUNT;
+}
+size_t rlx_tensor_rank(const rlx_tensor *tensor) { return tensor ? tensor->rank : 0; }
+const int64_t *rlx_tensor_dims(const rlx_tensor *tensor) { return tensor ? tensor->dims : NULL; }
+int64_t rlx_tensor_count(const rlx_tensor *tensor) { return tensor ? tensor->count : 0; }
+size_t rlx_tensor_bytes(const rlx_tensor *tensor) { return tensor ? tensor->bytes : 0; }
+const void *rlx_tensor_data(const rlx_tensor *tensor) { return tensor ? tensor->data : NULL; }
+void *rlx_tensor_mutable(rlx_tensor *tensor) {
+  return tensor && !tensor->read_only ? tensor->data : NULL;
+}
 
 static bool same_shape(const rlx_tensor *a, const rlx_tensor *b) {
   return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0;
@@ -234,7 +242,7 @@ double complex tensor_complex(const rlx_tensor *t, int64_t i) {
 }
 
 static bool readable(const rlx_tensor *t, int64_t i) {
-  return i >= 0 && i < t->count && dtype_kind(t->dtype) != RLX_KIND_BLOCK;
+  return t && i >= 0 && i < t->count && dtype_kind(t->dtype) != RLX_KIND_BLOCK;
 }
 double rlx_tensor_real(const rlx_tensor *tensor, int64_t index) {
   return readable(tensor, index) ? tensor_real(tensor, index) : (double)NAN;
@@ -307,7 +315,8 @@ static double next_real(uint64_t *state, rlx_dtype dtype) {
 }
 
 rlx_status rlx_tensor_random(rlx_tensor *tensor, uint64_t seed) {
-  if (tensor->read_only) return status_set(RLX_ERROR_ARGUMENT, "random: the tensor is read-only");
+  if (!tensor || tensor->read_only)
+    return status_set(RLX_ERROR_ARGUMENT, "random: the tensor is %s", tensor ? "read-only" : "NULL");
   rlx_dtype_kind kind = dtype_kind(tensor->dtype);
   if (kind == RLX_KIND_BLOCK) {
     return status_set(RLX_ERROR_DTYPE, "random: not for %s", dtype_name(tensor->dtype));
@@ -358,6 +367,9 @@ static double scale_of(const rlx_tensor *want, rlx_dtype_kind kind) {
 
 rlx_status rlx_tensor_compare(const rlx_tensor *got, const rlx_tensor *want,
                               rlx_difference *out_difference) {
+  if (!got || !want || !out_difference)
+    return status_set(RLX_ERROR_ARGUMENT, "compare: %s is NULL",
+                      !got ? "got" : !want ? "want" : "out_difference");
   if (got->dtype != want->dtype) {
     return status_set(RLX_ERROR_DTYPE, "compare: got %s, want %s", dtype_name(got->dtype),
                       dtype_name(want->dtype));

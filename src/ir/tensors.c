@@ -16,6 +16,7 @@ struct rlx_tensors {
 };
 
 rlx_status rlx_tensors_create(rlx_tensors **out_tensors) {
+  if (!out_tensors) return status_set(RLX_ERROR_ARGUMENT, "tensors: out_tensors is NULL");
   *out_tensors = mem_new(1, sizeof **out_tensors);
   return *out_tensors ? RLX_OK : status_memory(sizeof **out_tensors);
 }
@@ -32,8 +33,9 @@ void rlx_tensors_free(rlx_tensors *tensors) {
 }
 
 rlx_status rlx_tensors_set(rlx_tensors *tensors, const char *name, rlx_tensor *tensor) {
-  if (!name || !tensor) {
-    return status_set(RLX_ERROR_ARGUMENT, "tensors: a %s is missing", name ? "tensor" : "name");
+  if (!tensors || !name || !tensor) {
+    return status_set(RLX_ERROR_ARGUMENT, "tensors: a %s is missing",
+                      !tensors ? "list" : !name ? "name" : "tensor");
   }
   uint64_t place;
   if (map_get(&tensors->index, name, &place)) {

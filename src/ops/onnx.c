@@ -107,9 +107,15 @@ const onnx_attr *onnx_find(const onnx_node *n, const char *name) {
   return NULL;
 }
 
+static rlx_status wrong_type(const char *name) {
+  return status_set(RLX_ERROR_FORMAT, "attribute '%s' has the wrong type", name);
+}
+
 static const onnx_attr *find_typed(const onnx_node *n, const char *name, onnx_attr_type type) {
   const onnx_attr *a = onnx_find(n, name);
-  return a && a->type == type ? a : NULL;
+  if (!a || a->type == type) return a;
+  graph_fail(n->g, wrong_type(name));
+  return NULL;
 }
 int64_t onnx_int(const onnx_node *n, const char *name, int64_t missing) {
   const onnx_attr *a = find_typed(n, name, ONNX_INT);
@@ -186,7 +192,7 @@ static rlx_status import_mapped(onnx_node *n, const ir_op *op, const mapping *m)
     if (index < 0)
       return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' is not covered", n->attrs[i].name);
     if (!attr_take(&op->attrs[index], attrs, &n->attrs[i]))
-      return status_set(RLX_ERROR_FORMAT, "attribute '%s' has the wrong type", n->attrs[i].name);
+      return wrong_type(n->attrs[i].name);
   }
   onnx_outputs(n, graph_add(n->g, op, n->in, n->n_in, attrs, NULL, 0));
   return RLX_OK;

@@ -51,10 +51,13 @@ bool onnx_at(size_t index, char *out_name, size_t size, int64_t *out_since);
 /* --- for importers. A builder that fails leaves its mark on the graph, so that values need no
  * checks between; onnx_import reads the graph's status at the end. */
 const onnx_attr *onnx_find(const onnx_node *n, const char *name);
+/* An attribute of another type is a failure of the graph. */
 int64_t onnx_int(const onnx_node *n, const char *name, int64_t missing);
 double onnx_float(const onnx_node *n, const char *name, double missing);
 const char *onnx_string(const onnx_node *n, const char *name, const char *missing);
 rlx_ints onnx_ints(const onnx_node *n, const char *name); /* empty if missing */
+/* The place of a string in "a|b|c"; a missing one is the first. */
+rlx_status onnx_word(const onnx_node *n, const char *name, const char *words, size_t *out_index);
 static inline rlx_val onnx_in(const onnx_node *n, size_t i) {
   return i < n->n_in ? n->in[i] : RLX_NIL;
 }

@@ -16,8 +16,23 @@ static rlx_status window_padding(const onnx_node *n, const char **out_word, rlx_
   return RLX_OK;
 }
 
+/* kernel_shape may repeat the sizes of the weights, and nothing else. */
+static rlx_status check_kernel(const onnx_node *n, rlx_val w) {
+  rlx_ints kernel = onnx_ints(n, "kernel_shape"), weights = onnx_dims(n, w);
+  if (!w.id || !onnx_find(n, "kernel_shape")) return RLX_OK;
+  if (kernel.n + 2 != weights.n)
+    return status_set(RLX_ERROR_SHAPE, "kernel_shape has %zu items, the weights have %zu axes",
+                      kernel.n, weights.n);
+  for (size_t i = 0; i < kernel.n; i++)
+    if (dim_known(weights.data[2 + i]) && weights.data[2 + i] != kernel.data[i])
+      return status_set(RLX_ERROR_SHAPE, "kernel_shape has %lld at %zu, the weights have %lld",
+                        (long long)kernel.data[i], i, (long long)weights.data[2 + i]);
+  return RLX_OK;
+}
+
 rlx_status onnx_conv(onnx_node *n, const rlx_val *in, size_t n_in, rlx_val *out_value) {
   rlx_conv_attrs a = rlx_conv_init();
+  RLX_TRY(check_kernel(n, n_in > 1 ? in[1] : RLX_NIL));
   RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
   a.strides = onnx_ints(n, "strides");
   a.dilations = onnx_ints(n, "dilations");
@@ -59,6 +74,7 @@ static rlx_status transpose_axis(const onnx_node *n, const rlx_conv_transpose_at
 rlx_status import_conv_transpose(onnx_node *n) {
   rlx_conv_transpose_attrs a = rlx_conv_transpose_init();
   const char *word;
+  RLX_TRY(check_kernel(n, onnx_in(n, 1)));
   RLX_TRY(window_padding(n, &word, &a.pads));
   a.strides = onnx_ints(n, "strides");
   a.dilations = onnx_ints(n, "dilations");
@@ -217,17 +233,18 @@ rlx_status import_resize(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
   rlx_resize_attrs a = rlx_resize_init();
   onnx_bind binds[2] = {{"scales", RLX_NIL}, {"sizes", RLX_NIL}};
-  const char *policy = onnx_string(n, "keep_aspect_ratio_policy", "stretch");
+  size_t policy;
   int64_t sizes[RLX_MAX_RANK];
   double scales[RLX_MAX_RANK];
   RLX_TRY(resize_words(n, &a));
+  RLX_TRY(onnx_word(n, "keep_aspect_ratio_policy", "stretch|not_larger|not_smaller", &policy));
   RLX_TRY(resize_factors(n, &a, binds));
   if (n->opset < 11) RLX_TRY(resize_old_nearest(n, binds[0].value, &a));
   a.axes = onnx_ints(n, "axes");
-  if (strcmp(policy, "stretch") != 0 && !binds[0].value.id) {
+  if (policy != 0 && !binds[0].value.id) {
     if (binds[1].value.id || a.sizes.n > RLX_MAX_RANK)
       return status_set(RLX_ERROR_UNSUPPORTED, "keep_aspect_ratio_policy with sizes not known");
-    RLX_TRY(resize_keep_aspect(n, strcmp(policy, "not_smaller") == 0, &a, sizes, scales));
+    RLX_TRY(resize_keep_aspect(n, policy == 2, &a, sizes, scales));
   }
   n->out[0] = onnx_add(n, "resize", &x, 1, &a, binds, 2);
   return RLX_OK;

@@ -148,7 +148,8 @@ rlx_status import_depth_to_space(onnx_node *n) {
   dim_table *t = &n->g->dims;
   const rlx_dim *d = onnx_dims(n, x).data;
   rlx_dim deep = dim_combine(t, RLX_DIM_FLOORDIV, d[1], b * b);
-  bool columns = strcmp(onnx_string(n, "mode", "DCR"), "CRD") == 0;
+  size_t columns;
+  RLX_TRY(onnx_word(n, "mode", "DCR|CRD", &columns));
   rlx_dim apart[6] = {d[0], columns ? deep : b, b, columns ? b : deep, d[2], d[3]};
   rlx_dim joined[4] = {d[0], deep, dim_combine(t, RLX_DIM_MUL, d[2], b),
                        dim_combine(t, RLX_DIM_MUL, d[3], b)};
@@ -166,7 +167,8 @@ rlx_status import_space_to_depth(onnx_node *n) {
   RLX_TRY(block_operand(n, x, &b));
   dim_table *t = &n->g->dims;
   const rlx_dim *d = onnx_dims(n, x).data;
-  bool columns = strcmp(onnx_string(n, "mode", "DCR"), "CRD") == 0;
+  size_t columns;
+  RLX_TRY(onnx_word(n, "mode", "DCR|CRD", &columns));
   rlx_dim rows = dim_combine(t, RLX_DIM_FLOORDIV, d[2], b);
   rlx_dim cols = dim_combine(t, RLX_DIM_FLOORDIV, d[3], b);
   rlx_dim apart[6] = {d[0], d[1], rows, b, cols, b};
@@ -188,6 +190,9 @@ rlx_status import_one_hot(onnx_node *n) {
   rlx_one_hot_attrs a = rlx_one_hot_init();
   rlx_val indices = onnx_cast(n, onnx_in(n, 0), RLX_I64), values = onnx_in(n, 2);
   double depth;
+  rlx_ints count = onnx_dims(n, values);
+  if (count.n != 1 || (dim_known(count.data[0]) && count.data[0] != 2))
+    return status_set(RLX_ERROR_SHAPE, "the values must be two: off and on");
   RLX_TRY(onnx_known_real(n, 1, &depth));
   if (!(depth >= 0 && depth <= INT32_MAX)) return status_set(RLX_ERROR_ARGUMENT, "depth %g", depth);
   a.depth = (int64_t)depth;

@@ -66,8 +66,10 @@ rlx_status import_pow(onnx_node *n) {
 }
 
 rlx_status import_bit_shift(onnx_node *n) {
-  bool left = strcmp(onnx_string(n, "direction", ""), "LEFT") == 0;
-  n->out[0] = rlx_graph_add(n->g, left ? "shl" : "shr", n->in, n->n_in, NULL);
+  size_t right;
+  if (!onnx_find(n, "direction")) return status_set(RLX_ERROR_FORMAT, "there is no direction");
+  RLX_TRY(onnx_word(n, "direction", "LEFT|RIGHT", &right));
+  n->out[0] = rlx_graph_add(n->g, right ? "shr" : "shl", n->in, n->n_in, NULL);
   return RLX_OK;
 }
 
@@ -80,7 +82,8 @@ rlx_status import_prelu(onnx_node *n) {
 }
 
 rlx_status import_gelu(onnx_node *n) {
-  bool by_tanh = strcmp(onnx_string(n, "approximate", "none"), "tanh") == 0;
+  size_t by_tanh;
+  RLX_TRY(onnx_word(n, "approximate", "none|tanh", &by_tanh));
   n->out[0] = rlx_graph_add(n->g, by_tanh ? "gelu_tanh" : "gelu", n->in, n->n_in, NULL);
   return RLX_OK;
 }

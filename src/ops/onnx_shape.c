@@ -129,6 +129,14 @@ static rlx_status import_bound(onnx_node *n, const char *op, const char *attr) {
 rlx_status import_expand(onnx_node *n) { return import_bound(n, "expand", "dims"); }
 rlx_status import_tile(onnx_node *n) { return import_bound(n, "tile", "reps"); }
 
+rlx_status import_concat(onnx_node *n) {
+  rlx_concat_attrs a = rlx_concat_init();
+  if (!onnx_find(n, "axis")) return status_set(RLX_ERROR_FORMAT, "there is no axis");
+  a.axis = onnx_int(n, "axis", 0);
+  n->out[0] = rlx_concat(n->g, n->in, n->n_in, &a);
+  return RLX_OK;
+}
+
 /* --- ranges and triangles */
 
 /* The number of steps as a value: ceil((limit - start) / delta), not below 0. */

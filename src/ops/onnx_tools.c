@@ -68,6 +68,21 @@ rlx_status onnx_axis(int64_t axis, size_t rank, int64_t *out_axis) {
   return RLX_OK;
 }
 
+rlx_status onnx_word(const onnx_node *n, const char *name, const char *words, size_t *out_index) {
+  const char *given = onnx_string(n, name, NULL);
+  *out_index = 0;
+  if (!given) return RLX_OK;
+  for (const char *w = words;; w++) {
+    const size_t length = strcspn(w, "|");
+    if (strlen(given) == length && memcmp(given, w, length) == 0) return RLX_OK;
+    w += length;
+    if (!*w) break;
+    ++*out_index;
+  }
+  return status_set(RLX_ERROR_FORMAT, "attribute '%s' is '%s', wanted one of %s", name, given,
+                    words);
+}
+
 /* --- building */
 
 rlx_val onnx_add(onnx_node *n, const char *op, const rlx_val *in, size_t n_in, const void *attrs,

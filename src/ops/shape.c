@@ -287,7 +287,6 @@ RLX_BLOCK(concat) = {
     .ref = concat_ref,
     .lower = concat_lower,
     .no_grad = NO_GRAD_YET,
-    .onnx = "Concat-4 axis",
     .cases = CASES("f32[2,3], f32[1,3]; f32[2,3], f32[2,1], f32[2,0] axis=-1; i64[2];"
                    "c64[1,2], c64[1,2] axis=1; bool[0,3], bool[2,3]; f32[2], i32[2] !dtype;"
                    "f32[2,3], f32[2,4] !shape; f32[2,3], f32[3] !shape; f32[], f32[] !shape;"
