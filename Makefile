@@ -8,7 +8,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 build_in = cmake --preset $(1) -DRLX_MLX=$(RLX_MLX) && \
   cmake --build --preset $(1) -j $(JOBS) --target $(or $(2),all)
 test_in = ctest --test-dir $(1) -j $(JOBS) --output-on-failure
-models = scripts/fetch.py model magika orientation ocr-detection
+models = scripts/fetch.py model magika minilm orientation ocr-detection
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,12 +23,17 @@ fetch:
 build: setup ## the library, the command build/rlx, examples and tests
 	@$(call build_in,release)
 
-demo: setup ## a real model names the types of a few files
+demo: setup ## real models name the types of a few files and search a few sentences
 	@$(call build_in,release,rlx_tool example_filetypes)
 	@model=$$(scripts/fetch.py model magika) && build/examples/filetypes "$${model%/models/*}" \
 	  README.md Makefile CMakeLists.txt CMakePresets.json LICENSE .clang-format \
 	  examples/filetypes.c src/mlx/shim_eval.cpp scripts/fetch.py scripts/setup.sh \
 	  build/librlx.so
+	@query="Where can I eat well?" && printf '\nsearch: %s\n' "$$query" && \
+	  build/rlx embed --model "$$(scripts/fetch.py model minilm)" --search "$$query" \
+	  "The new bistro on the corner serves a fine fish soup." "My laptop does not start any more." \
+	  "Her train leaves at seven in the morning." "We tried the lasagne, and it was delicious." \
+	  "The match was decided in the last minute." "He bought bread and olives at the market."
 
 check: build fetch ## the whole test suite
 	@$(call test_in,build)

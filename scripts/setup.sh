@@ -19,6 +19,7 @@ need "command -v ninja" ninja-build ninja
 need "command -v pkg-config" pkg-config pkgconf
 need "pkg-config --exists libcjson" libcjson-dev cjson
 need "pkg-config --exists libzip" libzip-dev libzip
+need "pkg-config --exists libutf8proc" libutf8proc-dev utf8proc
 need "pkg-config --exists cmocka" libcmocka-dev cmocka
 if [ "$(uname)" != Darwin ]; then
   need "pkg-config --exists openblas" libopenblas-dev openblas

@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/span.h"
 #include "base/str.h"
 #include "ir/tensor.h"
 
@@ -116,6 +117,73 @@ static void test_str(void **state) {
   str_add_n(&s, "x", SIZE_MAX / 2);
   assert_true(s.failed);
   str_free(&s);
+}
+
+static void test_json(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *json;
+  } cases[] = {
+      {"", "\"\""},
+      {"q\"\\\n\t\x7f", "\"q\\\"\\\\\\n\\u0009\x7f\""},
+      {"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80", "\"\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80\""},
+      {"\xff", "\"\\ufffd\""},              /* no lead byte */
+      {"\xc3", "\"\\ufffd\""},              /* cut off */
+      {"\xc0\xaf", "\"\\ufffd\\ufffd\""}, /* too long */
+      {"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""}, /* a surrogate */
+      {"\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* past the last character */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    str s = {0};
+    assert_true(str_add_json(&s, cases[i].text) == (i < 3));
+    assert_string_equal(s.data, cases[i].json);
+    str_free(&s);
+  }
+}
+
+static void test_spans(void **state) {
+  (void)state;
+  const span_record *r;
+  assert_int_equal(span_begin(), 0);
+  span_end(0, "c", "off", "");
+  assert_false(span_at(0, &r));
+  span_start();
+  const uint64_t early = span_begin();
+  assert_true(early != 0 && span_recording());
+  char text[3 * SPAN_DETAIL] = "a";
+  for (int i = 0; i < SPAN_DETAIL; i++) strcat(text, "\xc3\xa9");
+  span_end(early, "c", "name", text);
+  span_stop();
+  span_end(early, "c", "late", "");
+  assert_true(span_at(0, &r));
+  assert_string_equal(r->name, "name");
+  assert_int_equal(r->thread, 1);
+  assert_int_equal(strlen(r->detail), SPAN_DETAIL - 1); /* an odd number of bytes is whole */
+  assert_memory_equal(r->detail, text, SPAN_DETAIL - 1);
+  assert_false(span_at(1, &r));
+  span_start();
+  span_end(early, "c", "of the recording before", "");
+  for (size_t i = 0; i < SPAN_MOST + 3; i++) span_end(span_begin(), "c", "n", "");
+  span_stop();
+  assert_true(span_at(SPAN_MOST - 1, &r));
+  assert_string_equal(r->name, "n");
+  assert_false(span_at(SPAN_MOST, &r));
+  assert_int_equal(span_lost(), 3);
+  span_start(); /* frees */
+  span_stop();
+}
+
+static void test_lines(void **state) {
+  (void)state;
+  lines l = {0};
+  assert_string_equal(lines_end(&l), "");
+  const size_t fit = LINES_MAX / 10;
+  for (size_t i = 0; i < fit + 7; i++) lines_addf(&l, "%07zu", i);
+  const char *text = lines_end(&l), *end = "\n  and 7 more";
+  assert_memory_equal(text, "\n  0000000\n  0000001\n", 21);
+  assert_int_equal(strlen(text), fit * 10 + strlen(end));
+  assert_string_equal(text + fit * 10, end);
+  lines_free(&l);
 }
 
 /* Every bit pattern survives, and a value between two neighbours goes to the nearer, at the middle
@@ -354,6 +422,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_status),   cmocka_unit_test(test_memory),
       cmocka_unit_test(test_map),      cmocka_unit_test(test_str),
+      cmocka_unit_test(test_lines),    cmocka_unit_test(test_json),
+      cmocka_unit_test(test_spans),
       cmocka_unit_test(test_half),     cmocka_unit_test(test_io),
       cmocka_unit_test(test_sizes),    cmocka_unit_test(test_tensor),
       cmocka_unit_test(test_elements), cmocka_unit_test(test_compare),

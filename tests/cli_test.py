@@ -20,7 +20,8 @@ import zipfile
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 GIVEN = os.environ.get("RLX_CACHE") or pathlib.Path.home() / ".cache" / "rlx"
 CACHE = pathlib.Path(__file__).resolve().parents[1] / GIVEN  # as in scripts/fetch.py
-COMMANDS = ("info", "doctor", "ops", "inspect", "run", "bench", "compare", "conformance", "help")
+COMMANDS = ("info", "doctor", "ops", "inspect", "explain", "convert", "run", "bench", "compare", "embed",
+            "conformance", "help")
 counts = {True: 0, False: 0}
 
 
@@ -83,13 +84,13 @@ def varint(value):
 FLOAT, INT64, STRING = 1, 7, 8  # TensorProto.DataType
 
 
-def onnx_model(op, inputs, outputs):
+def onnx_model(op, inputs, outputs, label=""):
     """One node; inputs and outputs are {name: (type, shape)}."""
     def info(name, dtype, shape):
         dims = b"".join(pb(1, pb(1, size)) for size in shape)
         return pb(1, name) + pb(2, pb(1, pb(1, dtype) + pb(2, dims)))
     node = b"".join(pb(1, name) for name in inputs) + b"".join(pb(2, name) for name in outputs)
-    graph = pb(1, node + pb(4, op)) + pb(2, "test")
+    graph = pb(1, node + pb(3, label) + pb(4, op)) + pb(2, "test")
     graph += b"".join(pb(11, info(name, *type_)) for name, type_ in inputs.items())
     graph += b"".join(pb(12, info(name, *type_)) for name, type_ in outputs.items())
     return pb(1, 8) + pb(7, graph) + pb(8, pb(2, 17))
@@ -136,7 +137,7 @@ class Command:
 
 def test_usage(rlx):
     usage = [
-        ([], ["which command?", "rlx --help"]),
+        ([], ["Usage: rlx COMMAND", "rlx help COMMAND"]),
         (["bnech"], ["'bnech'", "did you mean 'bench'"]),
         (["insp"], ["did you mean 'inspect'"]),
         (["xyzzy"], ["no command 'xyzzy'"]),
@@ -165,9 +166,13 @@ def test_usage(rlx):
         (["run", "a", "--input", "=f.npy"], ["not '=f.npy'"]),
         (["run", "a", "--input", "x="], ["not 'x='"]),
         (["run", "a", "--input", "--json"], ["--input needs a value"]),
-        (["run", "a", "--output", "y.npy"], ["--output wants FILE.npz, not 'y.npy'"]),
+        (["run", "a", "--output", "y.npy"], ["--output wants a name that ends in .npz or .safetensors, not 'y.npy'"]),
         (["run", "a", "--random", "one"], ["whole number", "'one'"]),
-        (["run", "a", "--random", "-1"], ["--random"]),
+        (["run", "a", "--random", "-1"], ["--random wants a whole number, not '-1'"]),
+        (["run", "a", "--profile", "--mode", "lazy"], ["--profile runs eagerly"]),
+        (["run", "a", "--inputs", "x.npy"], ["ends in .npz or .safetensors, not 'x.npy'"]),
+        (["run", "a", "--trace"], ["--trace needs a value: FILE.json"]),
+        (["inspect", "a", "--profile"], ["no flag '--profile'"]),
         (["run", "a", "--random=-1"], ["'-1'"]),
         (["run", "a", "--random", "99999999999999999999"], ["whole number"]),
         (["run", "a", "--shape", "x"], ["--shape wants"]),
@@ -177,7 +182,7 @@ def test_usage(rlx):
         (["run", "a", "--shape", "x=1x2"], ["--shape wants"]),
         (["run", "a", "--shape", "x=9223372036854775808"], ["--shape wants"]),
         (["run", "a", "--shape", "x=" + ",".join("1" * 17)], ["--shape wants"]),
-        (["run", "a", "--mode", "fast"], ["lazy|eager", "'fast'"]),
+        (["run", "a", "--mode", "fast"], ["lazy|eager|compiled|async", "'fast'"]),
         (["run", "a", "--mode", "laz"], ["lazy|eager"]),
         (["run", "a", "--device", "tpu"], ["cpu|gpu|reference"]),
         (["run", "a", "--threads", "0"], ["from 1"]),
@@ -189,10 +194,18 @@ def test_usage(rlx):
         (["bench", "a", "--min", "1"], ["did you mean '--min-seconds'"]),
         (["bench", "a", "--" + "x" * 5000], ["no flag"]),
         (["compare", "a"], ["compare needs --expected FILE.npz"]),
-        (["compare", "a", "--expected", "y.npy"], ["--expected wants FILE.npz"]),
+        (["compare", "a", "--expected", "y.npy"], ["--expected wants a name that ends in .npz"]),
+        (["convert", "a"], ["convert needs MODEL OUT.rlx"]),
+        (["convert", "a", "b", "c"], ["one argument too many"]),
+        (["convert", "a", "b.onnx"], ["'b.onnx' does not end so"]),
+        (["convert", "a", "b.rlx", "--quiet", "--json"], ["not both"]),
         (["compare", "a", "--rtol=-1"], ["not negative", "'-1'"]),
         (["compare", "a", "--atol", "inf"], ["--atol wants a number"]),
         (["run", "a", "--rtol", "1"], ["run has no flag '--rtol'"]),
+        (["embed", "a"], ["embed needs --model DIR"]),
+        (["embed", "--model", "m", "--pooling", "max", "a"], ["mean|cls", "'max'"]),
+        (["embed", "--model", "m", "--top", "0", "a"], ["from 1"]),
+        (["embed", "--model", "m", "--input", "x=y.npy"], ["no flag '--input'"]),
         (["conformance"], ["conformance needs DIR"]),
         (["conformance", "a", "--inputs", "x.npz"], ["no flag '--inputs'"]),
     ]
@@ -215,7 +228,8 @@ def test_help(rlx):
 
 
 def test_info(rlx):
-    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "BLAS", "threads"], "info")
+    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "on a CPU the same as lazy", "BLAS",
+                    "threads"], "info")
     info = rlx.json("info")
     check(info.get("threads", 0) >= 1 and "cpu" in info.get("devices", []), "info --json", info)
     rlx.expect(OK, ["mlx", "cpu", "reference", "matmul", "GFLOP/s", "cache"], "doctor")
@@ -273,12 +287,32 @@ def test_inspect(rlx):
     check(result.returncode == FAILED and "no/such/folder.dot" in result.stderr, "dot to nowhere")
 
 
+def test_explain(rlx):
+    rlx.expect(OK, ["1  silu", "inexact", "MLX runs      2 of 3 steps", "x  f32[n]",
+                    "begins with nonzero, the sizes of its result depend on data"],
+               "explain", "silu.rlx", "--device", "cpu")
+    rlx.expect(OK, ["i64[1,?", "  neg "], "explain", "silu.rlx", "--nodes")
+    found = rlx.json("explain", "silu.rlx")
+    hits = {rule["name"]: rule["hits"] for rule in found["rules"] if rule["hits"]}
+    check(hits == {"silu": 1} and len(found["rules"]) > 50, "rules", hits)
+    check([s["op"] for s in found["steps"]] == ["silu", "nonzero", "neg"], "steps", found["steps"])
+    check([s["segment"] for s in found["steps"]] == [0, 1, 2], "segments", found["steps"])
+    check(found["n_mlx"] == 2 and found["n_late_sizes"] == 2, "counts", found)
+    for flags in (["--strict"], ["--no-rule", "relu", "--no-rule", "silu"], ["--device", "reference"]):
+        found = rlx.json("explain", "silu.rlx", *flags)
+        off = {rule["name"]: rule["off"] for rule in found["rules"]}
+        check(off["silu"] and not any(rule["hits"] for rule in found["rules"]), "rules off", flags)
+    rlx.expect(FAILED, ["there is no rule 'sillu'"], "explain", "silu.rlx", "--no-rule", "sillu")
+    rlx.expect(OK, ["y  f32[2]"], "run", "silu.rlx", "--random", "1", "--shape", "x=2", "--strict")
+    rlx.expect(USAGE, [], "explain")
+
+
 def test_run(rlx):
     folder = rlx.folder
     folder.joinpath("x.npy").write_bytes(floats(0, 0, 0, 1, 1, 1, shape=(2, 3)))
     text = rlx.expect(OK, ["y  f32[2,3]  min 1  max 4  mean 2.5", "1 2 3 2 3 4"], "run",
                       "affine.rlx", "--input", "x=x.npy")
-    for mode in ("lazy", "eager"):
+    for mode in ("lazy", "eager", "compiled", "async"):
         check(rlx("run", "affine.rlx", "--input", "x=x.npy", "--mode", mode).stdout == text, mode)
     for device in ("cpu", "reference"):
         flags = ("--device", device, "--threads", "1")
@@ -327,7 +361,8 @@ def test_failures(rlx):
     folder.joinpath("wide.npy").write_bytes(floats(0, 0, 0, 0, shape=(1, 4)))
     folder.joinpath("three.npy").write_bytes(floats(0, 0, 0))
     folder.joinpath("index.npy").write_bytes(npy("<i8", (1,), "q", 7))
-    folder.joinpath("text.npy").write_text("no array")
+    for name in ("text.npy", "text.npz"):
+        folder.joinpath(name).write_text("no array")
     save_npz(folder / "more.npz", x=floats(0, 0, 0, shape=(1, 3)), z=floats(0))
     failures = [
         ("affine.rlx", [], ["not given", "x  f32[batch,3]", "--random SEED"]),
@@ -344,7 +379,7 @@ def test_failures(rlx):
         ("affine.rlx", ["--input", "x=wide.npy"], ["wide.npy gives f32[1,4]"]),
         ("affine.rlx", ["--input", "x=missing.npy"], ["missing.npy"]),
         ("affine.rlx", ["--input", "x=text.npy"], ["text.npy"]),
-        ("affine.rlx", ["--inputs", "x.npy"], ["x.npy"]),
+        ("affine.rlx", ["--inputs", "text.npz"], ["text.npz"]),
         ("affine.rlx", ["--random", "1", "--shape", "x=9000000000000000000,3"], []),
         ("affine.rlx", ["--random", "1", "--output", "no/such/y.npz"], ["no/such/y.npz"]),
         ("names.rlx", ["--random", "1", "--input", "a=two.npy", "--input", "a=b=three.npy"], ["n"]),
@@ -377,12 +412,112 @@ def test_bench(rlx):
     rlx.expect(OK, ["device, mode", "median", "fastest", " us\n", "runs", " MiB\n"], "bench",
                "affine.rlx", "--random", "1", "--min-seconds", "0.05")
     keys = {"median_us", "min_us", "p99_us", "n", "load_ms", "first_run_ms", "peak_rss_mb"}
-    for flags in ([], ["--mode", "eager"], ["--device", "reference"], ["--threads", "1"]):
+    for flags in ([], ["--mode", "eager"], ["--mode", "compiled"], ["--mode", "async"],
+                  ["--device", "reference"], ["--threads", "1"]):
         bench = rlx.json("bench", "affine.rlx", "--random", "1", "--min-seconds", "0.05", *flags)
         check(keys <= set(bench) and all(bench[key] > 0 for key in keys), "keys", bench)
-        check(bench["min_us"] <= bench["median_us"] <= bench["p99_us"] and bench["n"] >= 3, "order")
+        order = [bench[key] for key in ("min_us", "median_us", "p90_us", "p99_us")]
+        check(order == sorted(order) and bench["n"] >= 3 and bench["stddev_us"] >= 0, "order", bench)
+        check(bench["min_us"] <= bench["mean_us"] <= bench["p99_us"] * bench["n"], "mean", bench)
     rlx.json("bench", "affine.rlx", "--input", "x=x.npy", "--min-seconds=0", "--output", "b.npz")
     check(load_npz(rlx.folder / "b.npz")["y"][1] == (2, 3), "bench --output")
+
+
+def test_convert(rlx):
+    folder = rlx.folder
+    x = {"x": (FLOAT, (3, 2))}
+    folder.joinpath("relu.onnx").write_bytes(onnx_model("Relu", x, {"y": (FLOAT, (3, 2))}))
+    rlx.expect(OK, ["relu.onnx (", " bytes) -> relu.rlx (", " bytes), 2 nodes"], "convert", "relu.onnx",
+               "relu.rlx")
+    rlx.expect(FAILED, ["relu.rlx is there already; --force"], "convert", "relu.onnx", "relu.rlx")
+    check(rlx.expect(OK, [], "convert", "relu.onnx", "relu.rlx", "-f", "-q") == "", "--quiet")
+    made = rlx.json("convert", "relu.rlx", "again.rlx")
+    size = folder.joinpath("relu.rlx").stat().st_size
+    check(made == {"nodes": 2, "bytes_read": size, "bytes_written": size}, "convert --json", made)
+    for name in ("affine", "names", "param", "gather", "dtypes"):
+        rlx.expect(OK, [], "convert", f"{name}.rlx", "again.rlx", "--force")
+        same = folder.joinpath("again.rlx").read_bytes() == folder.joinpath(f"{name}.rlx").read_bytes()
+        check(same, f"{name}.rlx converts to itself")
+    runs = [rlx("run", model, "--random", "5").stdout for model in ("relu.onnx", "relu.rlx")]
+    check(runs[0] == runs[1] != "", "a converted model runs the same", runs)
+    rlx.expect(FAILED, ["no-such-file"], "convert", "no-such-file", "new.rlx")
+    rlx.expect(FAILED, ["cannot write"], "convert", "relu.onnx", "no/such/new.rlx")
+    folder.joinpath("kept.rlx").write_text("kept")
+    rlx.expect(FAILED, ["x.npy"], "convert", "x.npy", "kept.rlx", "--force")
+    check(folder.joinpath("kept.rlx").read_text() == "kept", "a failure leaves the old file")
+    check(not list(folder.glob("*.tmp")), "nothing is left beside the file")
+
+
+def test_safetensors(rlx):
+    rlx.expect(OK, ["y  f32[2,3]"], "run", "affine.rlx", "--input", "x=x.npy", "--output",
+               "y.safetensors")
+    rlx.expect(OK, ["y  ok  max error 0"], "compare", "affine.rlx", "--input", "x=x.npy",
+               "--expected", "y.safetensors")
+    data = (rlx.folder / "y.safetensors").read_bytes()
+    header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+    check(header["y"] == {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "header", header)
+    data = b'{"x":{"dtype":"F32","shape":[1,3],"data_offsets":[0,12]}}' + struct.pack("<3f", 1, 2, 3)
+    rlx.folder.joinpath("in.safetensors").write_bytes(struct.pack("<Q", len(data) - 12) + data)
+    rlx.expect(OK, ["2 4 6"], "run", "affine.rlx", "--inputs", "in.safetensors")
+    rlx.folder.joinpath("cut.safetensors").write_bytes(data[:60])
+    rlx.expect(FAILED, ["cut.safetensors"], "run", "affine.rlx", "--inputs", "cut.safetensors")
+
+
+def test_trace(rlx):
+    flags = ("--random", "1", "--trace", "trace.json")
+    for command in (("run",), ("run", "--device", "reference"), ("bench", "--min-seconds", "0.05")):
+        rlx.expect(OK, [], *command, "names.rlx", *flags)
+        trace = json.loads((rlx.folder / "trace.json").read_text())
+        events = trace["traceEvents"]
+        kinds = {(event["cat"], event["name"]) for event in events}
+        wanted = {("load", "model"), ("compile", "compile"), ("compile", "variant"), ("run", "run"),
+                  ("node", "add")}
+        check(wanted <= kinds and trace["otherData"]["lost"] == 0, "trace", kinds)
+        runs = [e for e in events if e["cat"] == "run" and e["name"] == "run"]
+        nodes = [e for e in events if e["cat"] == "node"]
+        inside = all(any(run["ts"] <= node["ts"] and node["ts"] + node["dur"] <= run["ts"] + run["dur"]
+                         + 0.002 for run in runs) for node in nodes)
+        check(inside and any('la"bel' in node["args"]["detail"] for node in nodes), "nodes", nodes[:3])
+    x = {"x": (FLOAT, (2,))}
+    rlx.folder.joinpath("odd.onnx").write_bytes(onnx_model("Relu", x, {"y": (FLOAT, (2,))}, b"\xff\n\""))
+    rlx.expect(OK, [], "run", "odd.onnx", *flags)
+    details = [event["args"]["detail"] for event in json.loads(
+        (rlx.folder / "trace.json").read_text())["traceEvents"] if event["cat"] == "node"]
+    check(len(details) == 1 and "'\ufffd\n\"'" in details[0], "a name that is no text", details)
+    rlx.expect(FAILED, ["no/such/t.json"], "run", "names.rlx", "--random", "1", "--trace",
+               "no/such/t.json")
+
+
+def test_profile(rlx):
+    for device in ("cpu", "reference"):
+        flags = ("names.rlx", "--random", "1", "--profile", "--device", device)
+        rlx.expect(OK, ["out/y:0  f32[1]", "operation ", "add  ", "slowest nodes", 'la"bel'], "run",
+                   *flags)
+        rlx.expect(OK, ["means of ", "add  "], "bench", *flags, "--min-seconds", "0.05")
+        for command in (("run",), ("bench", "--min-seconds", "0.05")):
+            profile = rlx.json(*command, *flags)["profile"]
+            total = sum(row["share"] for row in profile["operations"])
+            calls = {row["op"]: row["calls"] for row in profile["operations"]}
+            check(calls == {"add": 2} and abs(total - 1) < 1e-6, "shares", profile)
+            check(len(profile["nodes"]) == 2 and profile["runs"] >= 1, "nodes", profile)
+
+
+def test_bisect(rlx):
+    x, y = {"x": (FLOAT, (100, 100))}, {"y": (FLOAT, (100, 100))}
+    rlx.folder.joinpath("exp.onnx").write_bytes(onnx_model("Exp", x, y))
+    base = ("compare", "exp.onnx", "--random", "1", "--bisect")
+    rlx.expect(OK, ["all 1 values agree with the reference"], *base)
+    check(rlx.json(*base)["bisect"] == {"values_agreeing": 1}, "bisect --json")
+    exact = rlx(*base, "--rtol", "0", "--atol", "0")
+    check(exact.returncode == FAILED and "first node that differs" in exact.stdout
+          and "  exp %2" in exact.stdout and "10000 elements differ" in exact.stdout, "bisect", exact)
+    rlx.expect(OK, [], "run", "exp.onnx", "--random", "1", "--output", "exp.npz")
+    good = rlx(*base, "--expected", "exp.npz", "--rtol", "0", "--atol", "0")
+    check(good.returncode == OK and "first node" not in good.stdout, "nothing to bisect", good)
+    rlx.folder.joinpath("other.npy").write_bytes(floats(*[2] * 10000, shape=(100, 100)))
+    off = rlx("compare", "exp.onnx", "--input", "x=other.npy", "--expected", "exp.npz", "--bisect")
+    check(off.returncode == FAILED and "y  DIFFERS" in off.stdout and "all 1 values" in off.stdout,
+          "the expected outputs are from elsewhere", off)
 
 
 def test_compare(rlx):
@@ -411,6 +546,50 @@ def test_compare(rlx):
     rlx.expect(FAILED, ["missing.npz"], *base, "missing.npz")
     output = rlx.json(*base, "good.npz")["outputs"][0]
     check(output["agrees"] and output["max_error"] == 0, "compare --json", output)
+
+
+def write_encoder(folder):
+    """BERT 4 wide, without layers: the vector of a text is the mean of its words' vectors."""
+    rows = [[0, 0, 0, 1]] * 4 + [[9, 1, -9, -1], [-9, -1, 9, 1], [0, 9, 0, -9]]  # a, b, [MASK]
+    tensors = {"embeddings.word_embeddings.weight": rows,
+               "embeddings.position_embeddings.weight": [[0] * 4] * 8,
+               "embeddings.token_type_embeddings.weight": [[0] * 4],
+               "embeddings.LayerNorm.weight": [1] * 4, "embeddings.LayerNorm.bias": [0] * 4}
+    header, data = {}, b""
+    for name, values in tensors.items():
+        shape = [len(values), *([len(values[0])] if isinstance(values[0], list) else [])]
+        flat = sum(values, []) if len(shape) == 2 else values
+        header[name] = {"dtype": "F32", "shape": shape,
+                        "data_offsets": [len(data), len(data) + 4 * len(flat)]}
+        data += struct.pack(f"<{len(flat)}f", *flat)
+    text = json.dumps(header).encode()
+    folder.mkdir()
+    folder.joinpath("model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    folder.joinpath("vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\n[MASK]\n")
+
+
+def test_embed(rlx):
+    write_encoder(rlx.folder / "encoder")
+    base = ("embed", "--model", "encoder")
+    lines = rlx.expect(OK, [], *base, "a", "b").splitlines()
+    check([len(line.split(" ")) for line in lines] == [4, 4], "a vector per line", lines)
+    found = rlx.json(*base, "a", 'b "\x01', "--batch", "1")
+    vectors = [text["vector"] for text in found["embeddings"]]
+    check([text["text"] for text in found["embeddings"]] == ["a", 'b "\x01'], "texts", found)
+    check(found["width"] == 4 and all(abs(sum(x * x for x in v) - 1) < 1e-6 for v in vectors), "norms")
+    ranked = rlx.expect(OK, [" 0.9394  a a\n"], *base, "--search", "a", "--top", "2", "b", "a a",
+                        "b a b")
+    check(ranked.count("\n") == 2 and ranked.endswith("b a b\n"), "--search", ranked)
+    hits = rlx.json(*base, "--search", "b", "a", "b")["hits"]
+    check([(hit["index"], hit["text"]) for hit in hits] == [(1, "b"), (0, "a")], "--search --json", hits)
+    for operands in ([], ["-"], ["b", "-"]):
+        result = subprocess.run([rlx.rlx, *base, "--json", *operands], cwd=rlx.folder,
+                                input=b"a\r\n\nb\0a\xff", capture_output=True)
+        texts = [text["text"] for text in json.loads(result.stdout)["embeddings"]]
+        check(texts == operands[:-1] + ["a", "", "b a\ufffd"], "lines of standard input", texts)
+    rlx.expect(FAILED, ["no texts"], *base)
+    rlx.expect(FAILED, ["missing"], "embed", "--model", "missing", "a")
+    rlx.expect(FAILED, ["affine.rlx"], "embed", "--model", "affine.rlx", "a")
 
 
 def write_case(folder, op, inputs, outputs, tolerance=None):
@@ -444,14 +623,21 @@ def test_conformance(rlx):
     write_case(folder / "no_data", "Relu", {"x": x}, {"y": x})
     folder.joinpath("no_data", "test_data_set_0", "output_0.pb").unlink()
     folder.joinpath("no_model").mkdir()
+    write_case(folder / "two_sets", "Add", {"a": x, "b": x}, {"y": y})
+    second = folder / "two_sets" / "test_data_set_1"
+    (folder / "two_sets" / "test_data_set_0").rename(second)
+    write_case(folder / "two_sets", "Add", {"a": x, "b": x}, {"y": y})
+    second.joinpath("input_1.pb").write_bytes(onnx_tensor("b", FLOAT, (2,), "f", 9, 9))
     wanted = [("add", "pass", ""), ("add_near", "fail", "1 of 2 elements differ"),
               ("add_near_enough", "pass", ""), ("add_tolerance", "fail", "rtol_atol.txt"),
-              ("axes", "pass", "constants"), ("broken", "fail", ""), ("no_data", "fail", "output_0.pb"),
-              ("text", "skip", "string"), ("unknown", "fail", "Frobnicate")]
-    for flags in ([], ["--device", "cpu", "--mode", "eager"], ["--device", "reference"]):
+              ("axes", "pass", ""), ("broken", "fail", ""), ("no_data", "fail", "output_0.pb"),
+              ("text", "skip", "string"), ("two_sets", "fail", "2 of 2 elements differ"),
+              ("unknown", "fail", "Frobnicate")]
+    for flags in ([], ["--device", "cpu", "--mode", "eager"], ["--mode", "async"],
+                  ["--device", "reference"]):
         result = rlx("conformance", "nodes", "--report", "report.tsv", *flags)
         check(result.returncode == FAILED and result.stderr == "", "conformance", result)
-        check(result.stdout.splitlines()[-1] == "3 passed, 5 failed, 1 skipped", "counts", result)
+        check(result.stdout.splitlines()[-1] == "3 passed, 6 failed, 1 skipped", "counts", result)
         rows = [row.split("\t") for row in (rlx.folder / "report.tsv").read_text().splitlines()]
         check(len(rows) == len(wanted) and all(
             row[0] == name and row[1] == verdict and words in row[2]
@@ -462,6 +648,7 @@ def test_conformance(rlx):
     check(found["skipped"] == 1 and found["cases"][0]["reason"] == "string", "--json", found)
     rlx.expect(FAILED, ["no case"], "conformance", "nodes", "--filter", "nothing*")
     rlx.expect(FAILED, ["missing"], "conformance", "missing")
+    rlx.expect(FAILED, ["no/r.tsv: cannot write"], "conformance", "nodes", "--report", "no/r.tsv")
 
 
 def on_terminal(rlx, stream, *arguments, **environment):

@@ -63,19 +63,21 @@ static const struct {
   rlx_mode mode;
 } ways[] = {{RLX_DEVICE_REFERENCE, RLX_MODE_LAZY},
             {RLX_DEVICE_CPU, RLX_MODE_LAZY},
-            {RLX_DEVICE_CPU, RLX_MODE_EAGER}};
+            {RLX_DEVICE_CPU, RLX_MODE_EAGER},
+            {RLX_DEVICE_CPU, RLX_MODE_COMPILED}};
+enum { WAYS = sizeof ways / sizeof *ways };
 
 /* Several sizes, more than variants are kept; each against the reference. */
 static void ways_agree(void **unused) {
   (void)unused;
   rlx_graph *g = layer();
-  rlx_exec *e[3];
-  for (size_t k = 0; k < 3; k++) set_params(e[k] = compile(g, ways[k].device, ways[k].mode), 7);
+  rlx_exec *e[WAYS];
+  for (size_t k = 0; k < WAYS; k++) set_params(e[k] = compile(g, ways[k].device, ways[k].mode), 7);
   rlx_graph_free(g);
   for (int64_t round = 0; round < 12; round++) {
     const int64_t dims[] = {round % 5, 3};
     rlx_tensor *x = random_tensor(2, dims, (uint64_t)round), *want = NULL;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < WAYS; k++) {
       rlx_tensor *y = NULL;
       rlx_difference d;
       assert_int_equal(rlx_exec_call(e[k], &x, 1, &y, 1), RLX_OK);
@@ -88,7 +90,7 @@ static void ways_agree(void **unused) {
     rlx_tensor_free(want);
     rlx_tensor_free(x);
   }
-  for (size_t k = 0; k < 3; k++) rlx_exec_free(e[k]);
+  for (size_t k = 0; k < WAYS; k++) rlx_exec_free(e[k]);
 }
 
 /* The project's rule: after an error the next call works. */
@@ -98,7 +100,7 @@ static void errors_poison_nothing(void **unused) {
   const int64_t good[] = {2, 3}, bad[] = {2, 4};
   rlx_tensor *x = random_tensor(2, good, 1), *wide = random_tensor(2, bad, 1), *ints, *y = NULL;
   assert_int_equal(rlx_tensor_create(RLX_I32, 2, good, &ints), RLX_OK);
-  for (size_t k = 0; k < 3; k++) {
+  for (size_t k = 0; k < WAYS; k++) {
     rlx_exec *e = compile(g, ways[k].device, ways[k].mode);
     char text[256];
     rlx_tensor *none = NULL;
@@ -165,7 +167,7 @@ static void outputs_own_their_memory(void **unused) {
   rlx_graph_output(g, "view", rlx_reshape(g, x, &r));
   rlx_graph_output(g, "transposed", rlx_transpose(g, rlx_reshape(g, x, &r), NULL));
   rlx_graph_output(g, "constant", rlx_scalar(g, RLX_F32, 3));
-  for (size_t k = 0; k < 3; k++) {
+  for (size_t k = 0; k < WAYS; k++) {
     rlx_exec *e = compile(g, ways[k].device, ways[k].mode);
     const float values[] = {1, 2, 3, 4};
     rlx_tensor *in = vector(values, 4), *out[4] = {0};
@@ -213,7 +215,7 @@ static void indices_are_checked(void **unused) {
   const rlx_dim four[] = {4}, two[] = {2};
   const rlx_val x = rlx_input(g, "x", RLX_F32, 1, four), i = rlx_input(g, "i", RLX_I64, 1, two);
   rlx_graph_output(g, "y", rlx_gather(g, x, i, NULL));
-  for (size_t k = 0; k < 3; k++) {
+  for (size_t k = 0; k < WAYS; k++) {
     rlx_exec *e = compile(g, ways[k].device, ways[k].mode);
     const float values[] = {1, 2, 3, 4};
     static const int64_t tries[][2] = {{0, -1}, {4, 0}, {-5, 0}, {INT64_MAX, 0}, {3, 2}};

@@ -274,6 +274,7 @@ static rlx_graph *some_graph(void) {
   rlx_graph_output(g, "odd", rlx_constant(g, odd));
   rlx_graph_output(g, "wide", rlx_constant(g, wide));
   rlx_graph_output(g, "half", rlx_constant(g, half));
+  rlx_graph_output(g, "half again", rlx_constant(g, half));
   rlx_graph_output(g, "one", rlx_scalar(g, RLX_I32, 1));
   expect_ok(rlx_graph_status(g));
   rlx_tensor_free(wide);
@@ -285,6 +286,13 @@ static rlx_graph *some_graph(void) {
 static void test_rlx_round_trip(void **state) {
   (void)state;
   rlx_graph *g = some_graph(), *back = NULL;
+  rlx_tensors *blobs = NULL;
+  char *text = NULL;
+  expect_ok(rlx_tensors_create(&blobs));
+  expect_ok(rlx_graph_print(g, &text, blobs));
+  assert_int_equal(rlx_tensors_count(blobs), 3); /* what stands twice is written once */
+  rlx_string_free(text);
+  rlx_tensors_free(blobs);
   expect_ok(rlx_graph_save(g, in_scratch("g.rlx")));
   expect_ok(rlx_graph_load(in_scratch("g.rlx"), &back));
   assert_true(rlx_graph_equal(g, back));
@@ -296,6 +304,47 @@ static void test_rlx_round_trip(void **state) {
   str file = read_file(in_scratch("g.rlx"));
   assert_int_equal((8 + (unsigned char)file.data[0] + ((unsigned char)file.data[1] << 8)) % 64, 0);
   str_free(&file);
+}
+
+/* Every element type, and that tensors are views of the file. */
+static void test_safetensors_round_trip(void **state) {
+  (void)state;
+  rlx_tensors *list = list_of_all(), *back = NULL;
+  for (int d = 0; d < RLX_DTYPE_COUNT; d++) {
+    rlx_tensor *t = plain((rlx_dtype)d) ? numbers((rlx_dtype)d, 2, shapes[2]) : NULL;
+    if (t) expect_ok(rlx_tensors_set(list, dtype_name((rlx_dtype)d), t));
+    rlx_tensor_free(t);
+  }
+  expect_ok(rlx_tensors_save_safetensors(list, in_scratch("t.safetensors")));
+  expect_ok(rlx_tensors_load_safetensors(in_scratch("t.safetensors"), &back));
+  assert_int_equal(rlx_tensors_count(back), rlx_tensors_count(list));
+  for (size_t i = 0; i < rlx_tensors_count(list); i++) {
+    const rlx_tensor *t = rlx_tensors_get(back, rlx_tensors_name(list, i));
+    assert_true(tensor_equal(rlx_tensors_at(list, i), t));
+    assert_true(t->read_only || t->dtype == RLX_BOOL);
+  }
+  rlx_tensors_free(back);
+  const int64_t blocks[] = {1024};
+  rlx_tensor *packed = NULL;
+  expect_ok(rlx_tensor_create(RLX_Q4_0, 1, blocks, &packed));
+  expect_ok(rlx_tensors_set(list, "packed", packed));
+  expect_failure(rlx_tensors_save_safetensors(list, in_scratch("t.safetensors")),
+                 RLX_ERROR_UNSUPPORTED, "'packed': safetensors has no element type for q4_0");
+  rlx_tensors_free(list);
+  expect_ok(rlx_tensors_create(&list));
+  rlx_tensor_free(packed);
+  packed = numbers(RLX_I8, 0, NULL);
+  expect_ok(rlx_tensors_set(list, "\xff", packed));
+  expect_failure(rlx_tensors_save_safetensors(list, in_scratch("t.safetensors")),
+                 RLX_ERROR_ARGUMENT, "UTF-8");
+  rlx_tensor_free(packed);
+  rlx_tensors_free(list);
+  expect_ok(rlx_tensors_create(&list));
+  expect_ok(rlx_tensors_save_safetensors(list, in_scratch("none.safetensors")));
+  expect_ok(rlx_tensors_load_safetensors(in_scratch("none.safetensors"), &back));
+  assert_int_equal(rlx_tensors_count(back), 0);
+  rlx_tensors_free(back);
+  rlx_tensors_free(list);
 }
 
 static const char *safetensors_file(const char *header, const void *data, size_t n) {
@@ -387,6 +436,7 @@ int main(void) {
       cmocka_unit_test(test_npy_hostile),         cmocka_unit_test(test_npz_round_trip),
       cmocka_unit_test(test_npz_members),         cmocka_unit_test(test_npz_bomb),
       cmocka_unit_test(test_pb_round_trip),       cmocka_unit_test(test_rlx_round_trip),
+      cmocka_unit_test(test_safetensors_round_trip),
       cmocka_unit_test(test_safetensors_hostile), cmocka_unit_test(test_damage),
   };
   return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/span.h"
 #include "mlx/lock.h"
 #include "mlx/shim.h"
 
@@ -125,6 +127,33 @@ static void test_excludes(void **state) {
   assert_false(another_thread_gets_it());
   lock_leave();
   assert_true(another_thread_gets_it());
+}
+
+static void *enter_in_thread(void *ok) {
+  *(bool *)ok = lock_enter() == RLX_OK && lock_leave() == RLX_OK;
+  return NULL;
+}
+
+/* The other thread may be slow to come, so the wait is looked for more than once. */
+static void test_waits_are_recorded(void **state) {
+  (void)state;
+  const span_record *r = NULL;
+  for (int attempt = 0; attempt < 100 && !r; attempt++) {
+    pthread_t thread;
+    bool ok = false;
+    span_start();
+    assert_int_equal(lock_enter(), RLX_OK);
+    assert_int_equal(pthread_create(&thread, NULL, enter_in_thread, &ok), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    lock_leave();
+    pthread_join(thread, NULL);
+    span_stop();
+    assert_true(ok);
+    (void)span_at(0, &r);
+  }
+  assert_non_null(r);
+  assert_string_equal(r->category, "lock");
+  assert_true(r->nanoseconds > 0);
 }
 
 static void test_errors_leave_it_usable(void **state) {
@@ -349,6 +378,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_entries),
       cmocka_unit_test(test_excludes),
+      cmocka_unit_test(test_waits_are_recorded),
       cmocka_unit_test(test_errors_leave_it_usable),
       cmocka_unit_test(test_free_is_deferred),
       cmocka_unit_test(test_free_beside_a_run),

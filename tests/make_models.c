@@ -39,6 +39,15 @@ static const struct {
      "\"c64\", "
      "%9 \"nan\", %10 \"empty\", %11 \"i64\"\n"
      "}\n"},
+    {"silu.rlx",
+     "graph \"silu\" {\n"
+     "  %1 = input name=\"x\" dtype=f32 dims=[n]\n"
+     "  %2 = sigmoid(%1)\n"
+     "  %3 = mul(%1, %2)\n"
+     "  %4 = nonzero(%3)\n"
+     "  %5 = neg(%4) # \"last\"\n"
+     "  return %3 \"y\", %5 \"where\"\n"
+     "}\n"},
     {"param.rlx",
      "graph \"param\" {\n"
      "  %1 = input name=\"x\" dtype=f32 dims=[2]\n"

@@ -9,7 +9,7 @@
 
 #include "ops/onnx.h"
 
-enum { ROUNDS = 60, MAX_IN = 6, MAX_OUT = 3 };
+enum { ROUNDS = 60, MAX_IN = 8, MAX_OUT = 3 };
 
 static uint64_t state = 1;
 static int64_t below(int64_t n) {
@@ -86,10 +86,30 @@ static size_t odd_attrs(onnx_attr *attrs, int64_t *ints, double *reals, rlx_tens
                                       "largest",
                                       "coordinate_transformation_mode",
                                       "keep_aspect_ratio_policy",
-                                      "value_ints"};
+                                      "value_ints",
+                                      "num_heads",
+                                      "q_num_heads",
+                                      "kv_num_heads",
+                                      "is_causal",
+                                      "equation",
+                                      "padding_mode",
+                                      "align_corners",
+                                      "onesided",
+                                      "inverse",
+                                      "output_height",
+                                      "output_width",
+                                      "sampling_ratio",
+                                      "direction",
+                                      "activations",
+                                      "activation_alpha",
+                                      "hidden_size",
+                                      "layout",
+                                      "clip"};
   static const char *const words[] = {"",       "SAME_UPPER", "SAME_LOWER", "VALID",
                                       "linear", "cubic",      "constant",   "reflect",
-                                      "wrap",   "CRD",        "not_larger", "tanh"};
+                                      "wrap",   "CRD",        "not_larger", "tanh",
+                                      "ij,jk",  "...ii->i",   "border",     "reflection",
+                                      "Tanh",   "Sigmoid",    "reverse",    "bidirectional"};
   size_t n = (size_t)below(6), count = sizeof names / sizeof names[0];
   for (size_t i = 0; i < 6; i++) {
     ints[i] = odd_number();
@@ -100,21 +120,32 @@ static size_t odd_attrs(onnx_attr *attrs, int64_t *ints, double *reals, rlx_tens
                            .type = (onnx_attr_type)below(ONNX_OTHER + 1),
                            .i = odd_number(),
                            .f = reals[0],
-                           .s = words[below(12)],
+                           .s = words[below(20)],
                            .t = tensor,
                            .ints = {ints, (size_t)below(6)},
-                           .floats = {reals, (size_t)below(6)}};
+                           .floats = {reals, (size_t)below(6)},
+                           .strings = {words + below(15), (size_t)below(6)}};
   return n;
 }
 
-static void import_nonsense(const char *op, int64_t opset, rlx_tensor *tensor) {
+/* Splits "domain:Name" in place; the name. */
+static const char *split_name(char *row, const char **out_domain) {
+  char *colon = strchr(row, ':');
+  *out_domain = colon ? row : "";
+  if (colon) *colon = '\0';
+  return colon ? colon + 1 : row;
+}
+
+static void import_nonsense(char *row, int64_t opset, rlx_tensor *tensor) {
   rlx_graph *g;
   rlx_val in[MAX_IN], out[MAX_OUT];
   onnx_attr attrs[6];
   int64_t ints[6];
   double reals[6];
   assert_int_equal(rlx_graph_create("nonsense", &g), RLX_OK);
-  onnx_node n = {.g = g, .op = op, .domain = "", .name = "", .opset = opset, .in = in, .out = out};
+  const char *domain, *op = split_name(row, &domain);
+  onnx_node n = {
+      .g = g, .op = op, .domain = domain, .name = "", .opset = opset, .in = in, .out = out};
   n.n_in = (size_t)below(MAX_IN + 1);
   n.n_out = 1 + (size_t)(below(4) == 0 ? below(MAX_OUT) : 0);
   for (size_t i = 0; i < n.n_in; i++) in[i] = odd_value(g);
@@ -134,18 +165,20 @@ static void import_nonsense(const char *op, int64_t opset, rlx_tensor *tensor) {
 
 static void test_nonsense(void **unused) {
   (void)unused;
-  char op[40];
+  char op[56], row[56];
   int64_t since;
   rlx_tensor *tensor;
   assert_int_equal(rlx_tensor_create(RLX_I64, 1, (int64_t[]){2}, &tensor), RLX_OK);
   for (size_t i = 0; onnx_at(i, op, sizeof op, &since); i++)
-    for (int round = 0; round < ROUNDS; round++)
-      import_nonsense(op, since + below(30 - since > 0 ? 30 - since : 1), tensor);
+    for (int round = 0; round < ROUNDS; round++) {
+      memcpy(row, op, sizeof row);
+      import_nonsense(row, since + below(30 - since > 0 ? 30 - since : 1), tensor);
+    }
   rlx_tensor_free(tensor);
 }
 
 /* Attributes that say something else than the operator can mean. */
-static void expect_refusal(const char *op, const onnx_attr *attr, rlx_status want) {
+static void expect_refusal(const char *op, onnx_attr *attr, rlx_status want) {
   rlx_graph *g;
   rlx_val in[3], out[1];
   const rlx_dim image[] = {1, 4, 8, 8}, weights[] = {4, 4, 3, 3}, three[] = {3};
@@ -165,27 +198,39 @@ static void expect_refusal(const char *op, const onnx_attr *attr, rlx_status wan
 
 static void test_refusals(void **unused) {
   (void)unused;
-  const onnx_attr real_group = {.name = "group", .type = ONNX_FLOAT, .f = 2};
-  const onnx_attr one_stride = {.name = "strides", .type = ONNX_INT, .i = 2};
+  onnx_attr spare = {.name = "spare", .type = ONNX_INT};
+  onnx_attr real_group = {.name = "group", .type = ONNX_FLOAT, .f = 2};
+  onnx_attr one_stride = {.name = "strides", .type = ONNX_INT, .i = 2};
   const rlx_ints five = {(int64_t[]){5, 5}, 2}, three = {(int64_t[]){3}, 1};
-  const onnx_attr kernel = {.name = "kernel_shape", .type = ONNX_INTS, .ints = five};
-  const onnx_attr ranks = {.name = "kernel_shape", .type = ONNX_INTS, .ints = three};
-  const onnx_attr up = {.name = "direction", .type = ONNX_STRING, .s = "UP"};
-  const onnx_attr how = {.name = "approximate", .type = ONNX_STRING, .s = "tan"};
+  onnx_attr kernel = {.name = "kernel_shape", .type = ONNX_INTS, .ints = five};
+  onnx_attr ranks = {.name = "kernel_shape", .type = ONNX_INTS, .ints = three};
+  onnx_attr up = {.name = "direction", .type = ONNX_STRING, .s = "UP"};
+  onnx_attr how = {.name = "approximate", .type = ONNX_STRING, .s = "tan"};
   expect_refusal("Conv", &real_group, RLX_ERROR_FORMAT);
   expect_refusal("Conv", &one_stride, RLX_ERROR_FORMAT);
   expect_refusal("Conv", &kernel, RLX_ERROR_SHAPE);
+  expect_refusal("Conv", &spare, RLX_ERROR_UNSUPPORTED);
   expect_refusal("ConvTranspose", &ranks, RLX_ERROR_SHAPE);
   expect_refusal("BitShift", &up, RLX_ERROR_FORMAT);
   expect_refusal("BitShift", NULL, RLX_ERROR_FORMAT);
   expect_refusal("Gelu", &how, RLX_ERROR_FORMAT);
   expect_refusal("Concat", NULL, RLX_ERROR_FORMAT);
   expect_refusal("OneHot", NULL, RLX_ERROR_SHAPE);
+  const char *const names[] = {"Tanh", "Relu", "Cosine", "Tanh"};
+  onnx_attr functions = {.name = "activations", .type = ONNX_STRINGS, .strings = {names, 2}};
+  expect_refusal("LSTM", &functions, RLX_ERROR_FORMAT); /* wants three */
+  functions.strings.n = 4;
+  expect_refusal("LSTM", &functions, RLX_ERROR_FORMAT);
+  functions.strings.n = 3;
+  expect_refusal("LSTM", &functions, RLX_ERROR_UNSUPPORTED);
+  functions.type = ONNX_STRING;
+  expect_refusal("LSTM", &functions, RLX_ERROR_FORMAT);
 }
 
 static void test_lookup(void **unused) {
   (void)unused;
-  char op[40];
+  char row[56];
+  const char *domain;
   int64_t since;
   assert_true(onnx_known("", "Softmax", 13));
   assert_true(onnx_known("ai.onnx", "Softmax", 12));
@@ -193,8 +238,10 @@ static void test_lookup(void **unused) {
   assert_false(onnx_known("", "Soft", 13));
   assert_false(onnx_known("", "", 13));
   assert_false(onnx_known("com.example", "Softmax", 13));
-  for (size_t i = 0; onnx_at(i, op, sizeof op, &since); i++) {
-    assert_true(onnx_known("", op, since));
+  assert_false(onnx_known("com.microsoft", "Softmax", 13));
+  for (size_t i = 0; onnx_at(i, row, sizeof row, &since); i++) {
+    const char *op = split_name(row, &domain);
+    assert_true(onnx_known(domain, op, since));
     assert_true(since >= 1 && since <= 30);
   }
 }

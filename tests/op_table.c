@@ -138,10 +138,11 @@ static void check_row(const ir_op *op) {
   need(&c, h->infer, "no infer");
   if (!(op->traits & IR_LEAF)) {
     need(&c, h->ref || h->no_ref, "no ref, and no reason (no_ref)");
-    need(&c, h->lower || h->expand, "no lower and no expand");
+    need(&c, h->lower || h->expand || h->no_lower || op->traits & IR_CUT,
+         "no lower, no expand, and no reason (no_lower)");
     need(&c, h->vjp || h->expand || h->no_grad, "no vjp, no expand, and no reason (no_grad)");
 #if RLX_SELFTEST
-    need(&c, h->cases || (op->traits & IR_ELEMENTWISE), "no cases");
+    need(&c, h->cases || (op->traits & (IR_ELEMENTWISE | IR_CONTROL)), "no cases"); /* control_test */
 #endif
   }
   end();

@@ -117,6 +117,7 @@ static bool change_field(const ir_attr *a, void *field, size_t attempt, scratch 
   static const double factors[3] = {0.5, 2, -1};
   switch (a->type) {
     case IR_I64:
+    case IR_DIM:
       if (attempt >= 6) return false;
       *(int64_t *)field = stepped(*(int64_t *)field, steps[attempt]);
       return true;

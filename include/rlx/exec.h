@@ -24,9 +24,10 @@ typedef enum rlx_device {
 } rlx_device;
 
 typedef enum rlx_mode {
-  RLX_MODE_DEFAULT = 0, /* what RLX_MLX_MODE says, else lazy */
+  RLX_MODE_DEFAULT = 0, /* what RLX_MLX_MODE says, else compiled */
   RLX_MODE_LAZY,        /* build everything, evaluate the outputs once */
-  RLX_MODE_EAGER        /* evaluate and check after each step: an error names its step */
+  RLX_MODE_EAGER,       /* evaluate and check after each step: an error names its step */
+  RLX_MODE_COMPILED     /* on a GPU: traces that MLX has compiled; on a CPU as lazy, for now */
 } rlx_mode;
 
 typedef struct rlx_exec_options {
@@ -34,6 +35,9 @@ typedef struct rlx_exec_options {
   rlx_device device;
   rlx_mode mode;
   uint32_t max_variants; /* input shapes kept prepared, least recently used goes; default 32 */
+  bool strict;           /* no rewrite rules that may change rounding */
+  const char *const *no_rules; /* names of rewrite rules to leave out */
+  size_t n_no_rules;
 } rlx_exec_options;
 
 /* Checks the whole graph and prepares it. `options` may be NULL. The graph may be freed after.

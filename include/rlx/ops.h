@@ -18,9 +18,10 @@
 extern "C" {
 #endif
 
-/* The C type of each attribute type that a row may name. A `dims` list may hold dim handles. A
+/* The C type of each attribute type that a row may name. A `dim` and the items of `dims` may be dim handles. A
  * `word` is one of the words that the row lists, NULL meaning the first. */
 typedef int64_t rlx_ct_i64;
+typedef rlx_dim rlx_ct_dim;
 typedef double rlx_ct_f64;
 typedef bool rlx_ct_flag;
 typedef rlx_ints rlx_ct_ints;
@@ -30,6 +31,7 @@ typedef const char *rlx_ct_word;
 typedef const char *rlx_ct_text;
 typedef rlx_dtype rlx_ct_dtype;
 typedef rlx_tensor *rlx_ct_tensor;
+typedef rlx_graph *rlx_ct_graph; /* retained; it must not change from then on */
 
 /* Walk an attribute list (type, name, default)...: a walker W is W_1 and W_2, which call each other,
  * and W_1_END, W_2_END, which are empty. */
@@ -47,6 +49,7 @@ typedef rlx_tensor *rlx_ct_tensor;
 #define RLX_START_1_END
 #define RLX_START_2_END
 #define RLX_START_i64(name, value) a_.name = value;
+#define RLX_START_dim(name, value) a_.name = value;
 #define RLX_START_f64(name, value) a_.name = value;
 #define RLX_START_flag(name, value) a_.name = value;
 #define RLX_START_dtype(name, value) a_.name = value;
@@ -56,16 +59,29 @@ typedef rlx_tensor *rlx_ct_tensor;
 #define RLX_START_word(name, value)
 #define RLX_START_text(name, value)
 #define RLX_START_tensor(name, value)
+#define RLX_START_graph(name, value)
 
-/* Operands of a builder, by the row's arity: a number, "2o3" (two, and a third that may be RLX_NIL)
- * or N (a list). */
+/* Operands that are given: all up to the last that is not RLX_NIL, and at least the required ones. */
+static inline size_t rlx_given(const rlx_val *in, size_t n, size_t required) {
+  while (n > required && !in[n - 1].id) n--;
+  return n;
+}
+
+/* Operands of a builder, by the row's arity: a number, "2o3" (two are required, up to three taken;
+ * what is absent is RLX_NIL) or N (a list). */
 #define RLX_IN_0
 #define RLX_IN_1 , rlx_val x
 #define RLX_IN_2 , rlx_val x, rlx_val y
 #define RLX_IN_3 , rlx_val x, rlx_val y, rlx_val z
 #define RLX_IN_4 , rlx_val x, rlx_val y, rlx_val z, rlx_val u
 #define RLX_IN_5 , rlx_val x, rlx_val y, rlx_val z, rlx_val u, rlx_val v
+#define RLX_IN_1o2 RLX_IN_2
+#define RLX_IN_1o3 RLX_IN_3
 #define RLX_IN_2o3 RLX_IN_3
+#define RLX_IN_2o5 RLX_IN_5
+#define RLX_IN_3o4 RLX_IN_4
+#define RLX_IN_3o6 RLX_IN_5, rlx_val w
+#define RLX_IN_3o8 RLX_IN_3o6, rlx_val s, rlx_val t
 #define RLX_IN_N , const rlx_val *in_, size_t n_
 #define RLX_LIST_0 const rlx_val *in_ = NULL; const size_t n_ = 0;
 #define RLX_LIST_1 const rlx_val in_[] = {x}; const size_t n_ = 1;
@@ -73,7 +89,13 @@ typedef rlx_tensor *rlx_ct_tensor;
 #define RLX_LIST_3 const rlx_val in_[] = {x, y, z}; const size_t n_ = 3;
 #define RLX_LIST_4 const rlx_val in_[] = {x, y, z, u}; const size_t n_ = 4;
 #define RLX_LIST_5 const rlx_val in_[] = {x, y, z, u, v}; const size_t n_ = 5;
-#define RLX_LIST_2o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = z.id ? 3 : 2;
+#define RLX_LIST_1o2 const rlx_val in_[] = {x, y}; const size_t n_ = rlx_given(in_, 2, 1);
+#define RLX_LIST_1o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = rlx_given(in_, 3, 1);
+#define RLX_LIST_2o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = rlx_given(in_, 3, 2);
+#define RLX_LIST_2o5 const rlx_val in_[] = {x, y, z, u, v}; const size_t n_ = rlx_given(in_, 5, 2);
+#define RLX_LIST_3o6 const rlx_val in_[] = {x, y, z, u, v, w}; const size_t n_ = rlx_given(in_, 6, 3);
+#define RLX_LIST_3o8 const rlx_val in_[] = {x, y, z, u, v, w, s, t}; const size_t n_ = rlx_given(in_, 8, 3);
+#define RLX_LIST_3o4 const rlx_val in_[] = {x, y, z, u}; const size_t n_ = rlx_given(in_, 4, 3);
 #define RLX_LIST_N
 
 /* The words of ops.def are short, and may be names of the including program: it gets them back. */

@@ -35,7 +35,7 @@ RLX_API bool rlx_op_find(const char *name, rlx_op_info *out_info);
 /* All ONNX operators that rlx_model_load reads, each with the first opset of a mapping (some have
  * several, for older and newer opsets). False past the end. */
 typedef struct rlx_onnx_info {
-  char name[40];
+  char name[56]; /* "domain:Name" outside ONNX's own domain */
   int64_t since;
 } rlx_onnx_info;
 RLX_API bool rlx_onnx_at(size_t index, rlx_onnx_info *out_info);

@@ -42,7 +42,8 @@ extern "C" {
   X(ERROR_DEVICE, 12, "device not available")                         \
   X(ERROR_BACKEND, 13, "MLX reported a failure")                      \
   X(ERROR_FORKED, 14, "used in a forked child")                       \
-  X(ERROR_INTERNAL, 15, "internal error")
+  X(ERROR_INTERNAL, 15, "internal error")                             \
+  X(ERROR_TIMEOUT, 16, "not ready in time")
 
 typedef enum rlx_status {
 #define X(name, value, sentence) RLX_##name = value,

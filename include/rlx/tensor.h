@@ -75,6 +75,14 @@ RLX_API RLX_MUST_USE rlx_status rlx_tensor_load_npy(const char *path, rlx_tensor
 RLX_API RLX_MUST_USE rlx_status rlx_tensor_save_npy(const rlx_tensor *tensor, const char *path);
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_load_npz(const char *path, rlx_tensors **out_tensors);
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_save_npz(const rlx_tensors *tensors, const char *path);
+/* safetensors. What is read refers to the mapped file, which must not change while a tensor lives. */
+RLX_API RLX_MUST_USE rlx_status rlx_tensors_load_safetensors(const char *path,
+                                                             rlx_tensors **out_tensors);
+RLX_API RLX_MUST_USE rlx_status rlx_tensors_save_safetensors(const rlx_tensors *tensors,
+                                                             const char *path);
+/* The one of the two that the path's end names, ".npz" or ".safetensors". */
+RLX_API RLX_MUST_USE rlx_status rlx_tensors_load(const char *path, rlx_tensors **out_tensors);
+RLX_API RLX_MUST_USE rlx_status rlx_tensors_save(const rlx_tensors *tensors, const char *path);
 /* `out_name` may be NULL; else it receives the proto's name, to be freed with rlx_string_free. */
 RLX_API RLX_MUST_USE rlx_status rlx_tensor_load_pb(const char *path, rlx_tensor **out_tensor,
                                                    char **out_name);

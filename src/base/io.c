@@ -21,6 +21,8 @@ static rlx_status failed(const char *what, const char *path) {
 
 /* --- reading */
 
+bool io_is_there(const char *path) { return access(path, F_OK) == 0; }
+
 typedef struct mapping {
   io_map map; /* first: what callers see */
   atomic_uint refs;
@@ -167,4 +169,13 @@ void io_write_abort(io_write *w) {
   fclose(w->file);
   unlink(w->aside);
   write_free(w);
+}
+
+rlx_status io_write_file(const char *path, const str *head, const void *data, size_t bytes) {
+  io_write *w;
+  if (head->failed) return status_memory(head->cap);
+  RLX_TRY(io_write_open(path, &w));
+  io_write_bytes(w, head->data, head->n);
+  io_write_bytes(w, data, bytes);
+  return io_write_commit(w);
 }

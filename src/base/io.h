@@ -2,7 +2,9 @@
 #ifndef BASE_IO_H
 #define BASE_IO_H
 
-#include "base/status.h"
+#include "base/str.h"
+
+bool io_is_there(const char *path); /* a file or folder */
 
 /* A file mapped for reading. Owner: reference counted (atomic), so that tensors can refer to it. */
 typedef struct io_map {
@@ -22,5 +24,7 @@ rlx_status io_write_open(const char *path, io_write **out_file);
 void io_write_bytes(io_write *w, const void *data, size_t bytes);
 rlx_status io_write_commit(io_write *w); /* frees w in any case */
 void io_write_abort(io_write *w);        /* NULL is fine */
+/* A whole file: the head, unless it failed, then the data. */
+rlx_status io_write_file(const char *path, const str *head, const void *data, size_t bytes);
 
 #endif

@@ -81,6 +81,16 @@ bool map_get_u64(const map *m, uint64_t key, uint64_t *out_value) {
   return get(m, NULL, key, out_value);
 }
 
+bool map_copy(const map *from, map *to) {
+  *to = (map){NULL, 0, 0};
+  if (!from->cap) return true;
+  struct map_slot *slots = mem_new(from->cap, sizeof *slots);
+  if (!slots) return false;
+  memcpy(slots, from->slots, from->cap * sizeof *slots);
+  *to = (map){slots, from->n, from->cap};
+  return true;
+}
+
 void map_free(map *m) {
   mem_free(m->slots);
   *m = (map){NULL, 0, 0};

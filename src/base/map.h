@@ -21,6 +21,7 @@ bool map_put(map *m, const char *key, uint64_t value); /* replaces; false: out o
 bool map_get(const map *m, const char *key, uint64_t *out_value);
 bool map_put_u64(map *m, uint64_t key, uint64_t value);
 bool map_get_u64(const map *m, uint64_t key, uint64_t *out_value);
+bool map_copy(const map *from, map *to); /* `to` is empty; false: out of memory */
 void map_free(map *m);
 
 #endif

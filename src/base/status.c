@@ -7,11 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Long enough for a preflight that lists every unsupported node of a model. */
-#define TEXT_MAX 65536
-
 static _Thread_local struct {
-  char text[2][TEXT_MAX];
+  char text[2][STATUS_TEXT_MAX];
   int current;
 } last;
 
@@ -40,16 +37,16 @@ const char *rlx_last_error(void) { return last.text[last.current]; }
 /* Ends a sentence that did not fit in "...", and makes it the current one. */
 static void finish(bool cut) {
   char *text = last.text[!last.current];
-  if (cut) memcpy(text + TEXT_MAX - 4, "...", 4);
+  if (cut) memcpy(text + STATUS_TEXT_MAX - 4, "...", 4);
   last.current = !last.current;
 }
 
 rlx_status status_set(rlx_status status, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  int n = vsnprintf(last.text[!last.current], TEXT_MAX, format, args);
+  int n = vsnprintf(last.text[!last.current], STATUS_TEXT_MAX, format, args);
   va_end(args);
-  finish(n >= TEXT_MAX);
+  finish(n >= STATUS_TEXT_MAX);
   return status;
 }
 
@@ -57,20 +54,21 @@ rlx_status status_at(rlx_status status, const char *format, ...) {
   char *text = last.text[!last.current];
   va_list args;
   va_start(args, format);
-  int n = vsnprintf(text, TEXT_MAX, format, args);
+  int n = vsnprintf(text, STATUS_TEXT_MAX, format, args);
   va_end(args);
-  size_t used = n < 0 ? 0 : n < TEXT_MAX ? (size_t)n : TEXT_MAX - 1;
+  size_t used = n < 0 ? 0 : n < STATUS_TEXT_MAX ? (size_t)n : STATUS_TEXT_MAX - 1;
   const char *parts[2] = {": ", rlx_last_error()};
   for (int i = 0; i < 2; i++) {
-    size_t bytes = strlen(parts[i]), room = TEXT_MAX - 1 - used;
+    size_t bytes = strlen(parts[i]), room = STATUS_TEXT_MAX - 1 - used;
     memmove(text + used, parts[i], bytes < room ? bytes : room);
     used += bytes < room ? bytes : room;
   }
   text[used] = 0;
-  finish(used == TEXT_MAX - 1);
+  finish(used == STATUS_TEXT_MAX - 1);
   return status;
 }
 
 rlx_status status_memory(size_t bytes) {
+  if (bytes == 0) return status_set(RLX_ERROR_MEMORY, "out of memory");
   return status_set(RLX_ERROR_MEMORY, "out of memory: %zu bytes wanted", bytes);
 }

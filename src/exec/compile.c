@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "base/span.h"
 #include "exec/exec.h"
 #include "mlx/lock.h"
 
@@ -34,12 +35,15 @@ void resident_free(resident *r) {
 /* --- options */
 
 static rlx_status mode_of_environment(rlx_mode *out) {
-  const char *mode = getenv("RLX_MLX_MODE");
-  *out = RLX_MODE_LAZY;
-  if (!mode || !*mode || strcmp(mode, "lazy") == 0) return RLX_OK;
-  *out = RLX_MODE_EAGER;
-  if (strcmp(mode, "eager") == 0) return RLX_OK;
-  return status_set(RLX_ERROR_ARGUMENT, "RLX_MLX_MODE is '%s', wanted lazy or eager", mode);
+  static const char *const names[] = {
+      [RLX_MODE_LAZY] = "lazy", [RLX_MODE_EAGER] = "eager", [RLX_MODE_COMPILED] = "compiled"};
+  const char *wanted = getenv("RLX_MLX_MODE");
+  *out = RLX_MODE_COMPILED;
+  if (!wanted || !*wanted) return RLX_OK;
+  while (*out != RLX_MODE_DEFAULT && strcmp(wanted, names[*out]) != 0) *out = (rlx_mode)(*out - 1);
+  if (*out != RLX_MODE_DEFAULT) return RLX_OK;
+  return status_set(RLX_ERROR_ARGUMENT, "RLX_MLX_MODE is '%s', wanted lazy, eager or compiled",
+                    wanted);
 }
 
 /* Asking whether there is a GPU starts MLX, so it is asked only where the answer matters. */
@@ -53,7 +57,7 @@ static rlx_status choose(rlx_exec *e, const rlx_exec_options *o) {
   bool gpu = false;
   if ((unsigned)o->device > RLX_DEVICE_REFERENCE)
     return status_set(RLX_ERROR_ARGUMENT, "options: device %d does not exist", (int)o->device);
-  if ((unsigned)o->mode > RLX_MODE_EAGER)
+  if ((unsigned)o->mode > RLX_MODE_COMPILED)
     return status_set(RLX_ERROR_ARGUMENT, "options: mode %d does not exist", (int)o->mode);
   e->device = o->device;
   e->mode = o->mode;
@@ -70,7 +74,7 @@ static rlx_status choose(rlx_exec *e, const rlx_exec_options *o) {
 
 static bool runnable(const ir_op *op, rlx_device device) {
   const ir_hooks *h = op->hooks;
-  if (op->traits & IR_LEAF || h->ref) return true;
+  if (op->traits & IR_LEAF || h->ref || h->control) return true;
   return device == RLX_DEVICE_REFERENCE ? h->expand != NULL : h->lower || h->expand;
 }
 
@@ -93,6 +97,67 @@ static rlx_status preflight(const rlx_exec *e) {
   return status;
 }
 
+/* --- rewriting */
+
+static rlx_status switch_off(pass_rules *r, const char *name) {
+  size_t i = 0;
+  while (i < rule_count && (!name || strcmp(rule_table[i].name, name) != 0)) i++;
+  if (i == rule_count)
+    return status_set(RLX_ERROR_NOT_FOUND, "options: there is no rule '%s'", name ? name : "(NULL)");
+  r->off[i] = true;
+  return RLX_OK;
+}
+
+/* The reference device is the oracle: it runs what the graph says. */
+static rlx_status optimise(rlx_exec *e, const rlx_graph *graph, const rlx_exec_options *o) {
+  if (o->n_no_rules && !o->no_rules)
+    return status_set(RLX_ERROR_ARGUMENT, "options: %zu rules to leave out, the list is NULL",
+                      o->n_no_rules);
+  for (size_t i = 0; i < rule_count; i++) e->rules.off[i] = o->strict && rule_table[i].inexact;
+  for (size_t i = 0; i < o->n_no_rules; i++) RLX_TRY(switch_off(&e->rules, o->no_rules[i]));
+  return e->device == RLX_DEVICE_REFERENCE ? pass_rebuild(graph, pass_fold, NULL, &e->graph)
+                                           : pass_optimise(graph, &e->rules, &e->graph);
+}
+
+/* --- sub-graphs */
+
+static rlx_status compile_subgraph(rlx_exec *e, const rlx_graph *sub, const rlx_exec_options *o) {
+  rlx_exec *made;
+  const uint64_t key = (uint64_t)(uintptr_t)sub;
+  if (map_get_u64(&e->subs, key, &(uint64_t){0})) return RLX_OK;
+  RLX_TRY(rlx_compile(sub, o, &made));
+  if (map_put_u64(&e->subs, key, (uint64_t)(uintptr_t)made)) return RLX_OK;
+  rlx_exec_free(made);
+  return status_memory(0);
+}
+
+/* Those of the nodes that are left run through executables of their own. */
+static rlx_status compile_subgraphs(rlx_exec *e, const rlx_exec_options *o) {
+  for (size_t i = 0; i < e->graph->nodes.n; i++) {
+    const ir_node *n = &e->graph->nodes.data[i];
+    for (size_t k = 0; k < n->op->n_attrs; k++) {
+      const ir_attr *a = &n->op->attrs[k];
+      if (a->type != IR_GRAPH) continue;
+      const rlx_status status = compile_subgraph(e, *(rlx_graph *const *)attr_at(a, n->attrs), o);
+      if (status != RLX_OK)
+        return status_at(run_fail_at(e->graph, n, status), "%s", a->name);
+    }
+  }
+  return RLX_OK;
+}
+
+static void free_subgraphs(rlx_exec *e) {
+  for (size_t i = 0; e->graph && i < e->graph->graphs.n; i++) {
+    const uint64_t key = (uint64_t)(uintptr_t)e->graph->graphs.data[i];
+    uint64_t sub;
+    /* One graph may stand in several attributes. */
+    if (!map_get_u64(&e->subs, key, &sub) || !sub) continue;
+    rlx_exec_free((rlx_exec *)(uintptr_t)sub);
+    map_put_u64(&e->subs, key, 0); /* the key is there: cannot fail */
+  }
+  map_free(&e->subs);
+}
+
 /* --- life */
 
 static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_options *options) {
@@ -103,10 +168,10 @@ static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_optio
   if (graph->outputs.n == 0)
     return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: graph '%s' has no outputs", graph->name);
   RLX_TRY(choose(e, &o));
-  RLX_TRY(pass_bind(graph, NULL, pass_fold, &e->graph));
+  RLX_TRY(optimise(e, graph, &o));
   RLX_TRY(preflight(e));
-  for (size_t i = 0; i < e->graph->inputs.n; i++)
-    e->n_sizes += graph_value(e->graph, e->graph->inputs.data[i].value)->type.rank;
+  RLX_TRY(stages_make(e->graph, &e->stages));
+  RLX_TRY(compile_subgraphs(e, &o));
   e->params = mem_new(e->graph->params.n + 1, sizeof *e->params);
   if (!e->params) return status_memory(0);
   for (size_t i = 0; i < e->graph->tensors.n; i++) {
@@ -128,7 +193,9 @@ rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options, 
   if (!e) return status_memory(sizeof *e);
   atomic_init(&e->refs, 1);
   pthread_mutex_init(&e->mutex, NULL);
+  const uint64_t begin = span_begin();
   const rlx_status status = init(e, graph, options);
+  span_end(begin, "compile", "compile", graph->name);
   if (status != RLX_OK) rlx_exec_free(e);
   else *out_exec = e;
   return status;
@@ -153,6 +220,8 @@ void rlx_exec_free(rlx_exec *e) {
   for (size_t i = 0; e->params && i < e->graph->params.n; i++) resident_free(e->params[i]);
   mem_free(e->params);
   free_constants(e);
+  free_subgraphs(e);
+  stages_free(&e->stages);
   rlx_graph_free(e->graph);
   mem_free(e->error);
   pthread_mutex_destroy(&e->mutex);

@@ -23,22 +23,33 @@ rlx_status resident_create(rlx_tensor *tensor, resident **out_resident); /* reta
 resident *resident_retain(resident *r);
 void resident_free(resident *r);
 
-/* The graph for one set of input shapes, ready to run. */
+typedef struct recording recording; /* of a segment, by the trace runner */
+
+/* A stage for one set of shapes, ready to run. */
 typedef struct variant {
   atomic_uint refs;
-  int64_t *sizes; /* the dims of all inputs, end to end */
+  size_t stage;
+  struct variant *parent; /* of the stage before, a reference; NULL: the first */
+  int64_t *key;           /* what it was made for: shapes, and contents that came by value */
+  size_t n_key;
+  size_names names; /* for the stages after this one */
   rlx_graph *graph;
   plan plan;
   resident **constants; /* by value; NULL where it is none */
+  uint32_t *params;     /* of the graph, in order: which of the executable's */
+  recording *recordings; /* by segment, under the runtime lock; NULL until there is one */
   uint64_t used;        /* the executable's clock at the last run */
 } variant;
 
 struct rlx_exec {
   atomic_uint refs;
-  rlx_graph *graph; /* folded, sizes still symbolic */
+  rlx_graph *graph; /* optimised, sizes still symbolic */
+  pass_rules rules; /* what optimised it; none on the reference device */
+  stages stages;
+  map subs; /* sub-graph of a node -> its executable */
   rlx_device device;
   rlx_mode mode;
-  size_t max_variants, n_sizes; /* n_sizes: ranks of the inputs summed */
+  size_t max_variants;
   pthread_mutex_t mutex;
   resident **params; /* in graph order; NULL: not set */
   map constants;     /* tensor of `graph` -> its resident, shared by all variants */
@@ -47,33 +58,71 @@ struct rlx_exec {
   char *error;
 };
 
+/* What runs the operations that have a lowering; PLAN_HOST: all of them. */
+plan_runner exec_runner(const rlx_exec *e);
 /* Keeps the thread's sentence on the executable. Returns `status`. */
 rlx_status exec_fail(rlx_exec *e, rlx_status status);
 
-/* The variant for these input shapes, prepared if it is new; variant_free when done. */
-rlx_status variant_get(rlx_exec *e, rlx_tensor *const *inputs, variant **out_variant);
-void variant_free(variant *v);
+/* A value between stages, on the device, on the host or both. */
+typedef struct cell {
+  mx array;           /* owned */
+  rlx_tensor *tensor; /* a reference */
+  bool shared;        /* others hold the tensor too: the caller gets a copy */
+} cell;
 
-/* One run. Values live as MLX arrays, host tensors or both. */
+/* One run, and the stage that it is in. Values of a stage live as MLX arrays, host tensors or both. */
 typedef struct run {
   rlx_exec *e;
-  variant *v;
-  const rlx_graph *g; /* v->graph */
   rlx_tensor *const *inputs;
-  resident **params;    /* this run's versions, in graph order */
-  resident **residents; /* by value, borrowed: constants and params */
+  resident **params; /* this run's versions, in graph order */
+  cell *cells;       /* by value of e->graph */
   mx_ctx *m;         /* NULL on the reference device */
-  mx *arrays;        /* by value, owned */
+  variant *v;
+  const rlx_graph *g;   /* v->graph */
+  resident **residents; /* by value of g, borrowed: constants and params */
+  mx *arrays;           /* by value, owned */
   rlx_tensor **tensors;
   VEC(struct run_check { mx flag; uint32_t node; }) checks;
 } run;
 
+/* The variant of a stage for what has arrived in r->cells, prepared if it is new; variant_free when
+ * done. */
+rlx_status variant_get(const run *r, size_t stage, variant *parent, variant **out_variant);
+void variant_free(variant *v);
+
+/* Runs r->v's segments on what r->cells hold and puts the stage's outputs there. */
+rlx_status run_stage(run *r);
 rlx_status run_mlx_segment(run *r, const plan_segment *s);
+rlx_status run_trace_segment(run *r, const plan_segment *s);
 rlx_status run_host_segment(run *r, const plan_segment *s);
+/* For the runners, with the runtime lock held: all steps of a segment, one after another; the array
+ * of a value; a flag that says whether a node's indices were out of range; the end of values. */
+rlx_status run_steps(run *r, const plan_segment *s);
+mx run_array(run *r, uint32_t id);
+rlx_status run_add_check(run *r, mx flag, uint32_t node);
+void run_drop_dead(run *r, const plan_step *step);
+void run_drop_values(run *r);
+/* After a failure inside MLX: this variant runs without traces from now on. False: it had none. */
+bool run_untrace(run *r);
+void recordings_free(variant *v);
 /* Evaluates values that live as arrays, and all pending checks, and gives them host tensors. */
 rlx_status run_fetch(run *r, const rlx_val *vals, size_t n);
-void run_drop_dead(run *r, const plan_step *step);
+/* Records the time of a node since `begin`, which span_begin gave. */
+void run_note(const rlx_graph *g, const ir_node *n, const char *category, uint64_t begin);
 /* Puts the node's description before the thread's sentence. */
-rlx_status run_fail_at(const run *r, const ir_node *n, rlx_status status);
+rlx_status run_fail_at(const rlx_graph *g, const ir_node *n, rlx_status status);
+/* Runs a cut of e->graph on r->cells. */
+rlx_status run_cut(run *r, uint32_t node);
+/* A node by its reference or its sub-graphs; `out`: new references. */
+rlx_status run_on_host(run *r, const ir_node *n, rlx_tensor *const *in, rlx_tensor **out);
+
+/* rlx_exec_call, but a failure is not kept on the executable. */
+rlx_status exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rlx_tensor **outputs,
+                     size_t n_outputs);
+/* The same with the params as they were once. */
+rlx_status exec_take_params(rlx_exec *e, resident ***out_params);
+void exec_drop_params(const rlx_exec *e, resident **params);
+rlx_status exec_call_with(rlx_exec *e, resident **params, rlx_tensor *const *inputs,
+                          size_t n_inputs, rlx_tensor **outputs, size_t n_outputs);
 
 #endif

@@ -1,6 +1,7 @@
-/* exec/run.c: one run: check the inputs, take a variant, run its segments, hand out the outputs. */
+/* exec/run.c: one run: check the inputs, run stage after stage, hand out the outputs. */
 #include <string.h>
 
+#include "base/span.h"
 #include "exec/exec.h"
 #include "mlx/lock.h"
 
@@ -49,84 +50,96 @@ static rlx_status copy_of(const rlx_tensor *t, rlx_tensor **out) {
   return RLX_OK;
 }
 
-static rlx_status fill(const run *r, size_t i, const rlx_tensor *t, rlx_tensor *out) {
-  const char *name = r->g->outputs.data[i].name;
+/* Can the tensor that the caller gave take this output? */
+static rlx_status check_given(const run *r, size_t i, const rlx_tensor *t, rlx_tensor *given) {
+  const char *name = r->e->graph->outputs.data[i].name;
   char wanted[160], got[160];
-  if (out->dtype != t->dtype || out->rank != t->rank ||
-      memcmp(out->dims, t->dims, t->rank * sizeof t->dims[0]) != 0) {
-    type_text(r->g, &(ir_type){t->dtype, t->rank, t->dims}, wanted, sizeof wanted);
-    type_text(r->g, &(ir_type){out->dtype, out->rank, out->dims}, got, sizeof got);
-    return status_set(RLX_ERROR_SHAPE, "output '%s' is %s, the tensor given for it is %s", name,
-                      wanted, got);
-  }
-  if (!rlx_tensor_mutable(out))
+  if (shares_input(r->e->graph, r->inputs, given->data, given->bytes))
+    return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it overlaps an input", name);
+  if (!rlx_tensor_mutable(given))
     return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it is read-only", name);
-  memcpy(out->data, t->data, t->bytes);
-  return RLX_OK;
+  if (given->dtype == t->dtype && given->rank == t->rank &&
+      memcmp(given->dims, t->dims, t->rank * sizeof t->dims[0]) == 0)
+    return RLX_OK;
+  type_text(r->e->graph, &(ir_type){t->dtype, t->rank, t->dims}, wanted, sizeof wanted);
+  type_text(r->e->graph, &(ir_type){given->dtype, given->rank, given->dims}, got, sizeof got);
+  return status_set(RLX_ERROR_SHAPE, "output '%s' is %s, the tensor given for it is %s", name, wanted,
+                    got);
 }
 
-/* Gives out tensors of the outputs' values. Constants, params and what shares memory with an input
- * are copied: the caller may change the input, or the output, after the run. */
+static const cell *output_cell(const run *r, size_t i) {
+  return &r->cells[r->e->graph->outputs.data[i].value.id];
+}
+
+/* Gives out tensors of the outputs' values: all or nothing. What others hold and what shares memory
+ * with an input is copied: the caller may change the input, or the output, after the run. */
 static rlx_status hand_out(run *r, rlx_tensor **outputs) {
-  const size_t n = r->g->outputs.n;
-  for (size_t i = 0; i < n; i++) {
-    const rlx_tensor *t = r->tensors[r->g->outputs.data[i].value.id];
-    if (outputs[i] && shares_input(r->g, r->inputs, outputs[i]->data, outputs[i]->bytes))
-      return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it overlaps an input",
-                        r->g->outputs.data[i].name);
-    if (outputs[i]) RLX_TRY(fill(r, i, t, outputs[i]));
+  const rlx_graph *g = r->e->graph;
+  rlx_status status = RLX_OK;
+  rlx_tensor **made = mem_new(g->outputs.n, sizeof *made);
+  if (!made) return status_memory(g->outputs.n * sizeof *made);
+  for (size_t i = 0; i < g->outputs.n && status == RLX_OK; i++) {
+    const cell *c = output_cell(r, i);
+    if (outputs[i]) status = check_given(r, i, c->tensor, outputs[i]);
+    else if (c->shared || shares_input(g, r->inputs, c->tensor->data, c->tensor->bytes))
+      status = copy_of(c->tensor, &made[i]);
+    else made[i] = rlx_tensor_retain(c->tensor);
   }
-  for (size_t i = 0; i < n; i++) {
-    const uint32_t id = r->g->outputs.data[i].value.id;
-    rlx_tensor *t = r->tensors[id];
-    if (outputs[i]) continue;
-    rlx_status status = RLX_OK;
-    if (r->residents[id] || shares_input(r->g, r->inputs, t->data, t->bytes)) status = copy_of(t, &outputs[i]);
-    else outputs[i] = rlx_tensor_retain(t);
-    if (status == RLX_OK) continue;
-    while (i-- > 0) { /* all or nothing; given tensors stay the caller's */
-      rlx_tensor_free(outputs[i]);
-      outputs[i] = NULL;
-    }
-    return status;
+  for (size_t i = 0; i < g->outputs.n; i++) {
+    const rlx_tensor *t = output_cell(r, i)->tensor;
+    if (status != RLX_OK) rlx_tensor_free(made[i]);
+    else if (made[i]) outputs[i] = made[i];
+    else if (t->bytes) memcpy(outputs[i]->data, t->data, t->bytes);
   }
-  return RLX_OK;
+  mem_free(made);
+  return status;
 }
 
 /* --- the run */
 
-static rlx_status set_leaves(run *r) {
-  for (size_t i = 0; i < r->g->inputs.n; i++)
-    r->tensors[r->g->inputs.data[i].value.id] = rlx_tensor_retain(r->inputs[i]);
-  for (size_t i = 0; i < r->g->params.n; i++) {
-    if (!r->params[i])
-      return status_set(RLX_ERROR_STATE, "param '%s' has not been set", r->g->params.data[i].name);
-    r->residents[r->g->params.data[i].value.id] = r->params[i];
-  }
-  for (uint32_t id = 1; id < r->g->values.n; id++) {
-    if (r->v->constants[id]) r->residents[id] = r->v->constants[id];
-    if (r->residents[id]) r->tensors[id] = rlx_tensor_retain(r->residents[id]->tensor);
-  }
-  return RLX_OK;
+void exec_drop_params(const rlx_exec *e, resident **params) {
+  for (size_t i = 0; i < e->graph->params.n; i++) resident_free(params[i]);
+  mem_free(params);
 }
 
-/* The params as they are now. */
-static rlx_status snapshot_params(run *r) {
-  r->params = mem_new(r->g->params.n + 1, sizeof *r->params);
-  if (!r->params) return status_memory(r->g->params.n * sizeof *r->params);
-  pthread_mutex_lock(&r->e->mutex);
-  for (size_t i = 0; i < r->g->params.n; i++) r->params[i] = resident_retain(r->e->params[i]);
-  pthread_mutex_unlock(&r->e->mutex);
+rlx_status exec_take_params(rlx_exec *e, resident ***out_params) {
+  const rlx_graph *g = e->graph;
+  resident **params = mem_new(g->params.n + 1, sizeof *params);
+  if (!params) return status_memory(g->params.n * sizeof *params);
+  size_t missing = g->params.n;
+  pthread_mutex_lock(&e->mutex);
+  for (size_t i = 0; i < g->params.n; i++) {
+    params[i] = resident_retain(e->params[i]);
+    if (!params[i] && missing == g->params.n) missing = i;
+  }
+  pthread_mutex_unlock(&e->mutex);
+  if (missing == g->params.n) {
+    *out_params = params;
+    return RLX_OK;
+  }
+  exec_drop_params(e, params);
+  return status_set(RLX_ERROR_STATE, "param '%s' has not been set", g->params.data[missing].name);
+}
+
+/* Values that no stage makes: inputs, and constants and params that a cut or the caller reads. */
+static rlx_status set_cells(run *r) {
+  const rlx_graph *g = r->e->graph;
+  r->cells = mem_new(g->values.n, sizeof *r->cells);
+  if (!r->cells) return status_memory(g->values.n * sizeof *r->cells);
+  for (size_t i = 0; i < g->inputs.n; i++)
+    r->cells[g->inputs.data[i].value.id] = (cell){.tensor = rlx_tensor_retain(r->inputs[i])};
+  for (size_t i = 0; i < g->params.n; i++)
+    r->cells[g->params.data[i].value.id] =
+        (cell){.tensor = rlx_tensor_retain(r->params[i]->tensor), .shared = true};
+  for (uint32_t v = 1; v < g->values.n; v++) {
+    rlx_tensor *constant = graph_constant(g, (rlx_val){v});
+    if (constant) r->cells[v] = (cell){.tensor = rlx_tensor_retain(constant), .shared = true};
+  }
   return RLX_OK;
 }
 
 static rlx_status start(run *r) {
-  r->arrays = mem_new(r->g->values.n, sizeof *r->arrays);
-  r->tensors = mem_new(r->g->values.n, sizeof *r->tensors);
-  r->residents = mem_new(r->g->values.n, sizeof *r->residents);
-  if (!r->arrays || !r->tensors || !r->residents) return status_memory(r->g->values.n * sizeof *r->tensors);
-  RLX_TRY(snapshot_params(r));
-  RLX_TRY(set_leaves(r));
+  RLX_TRY(set_cells(r));
   if (r->e->device == RLX_DEVICE_REFERENCE) return RLX_OK;
   RLX_TRY(lock_enter());
   const rlx_status status = mx_ctx_create(r->e->device == RLX_DEVICE_GPU ? MX_GPU : MX_CPU, &r->m);
@@ -135,49 +148,60 @@ static rlx_status start(run *r) {
 }
 
 static rlx_status run_all(run *r, rlx_tensor **outputs) {
-  RLX_TRY(start(r));
-  for (size_t i = 0; i < r->v->plan.n_segments; i++) {
-    const plan_segment *s = &r->v->plan.segments[i];
-    RLX_TRY(s->runner == PLAN_MLX ? run_mlx_segment(r, s) : run_host_segment(r, s));
+  const rlx_exec *e = r->e;
+  variant *parent = NULL;
+  rlx_status status = start(r);
+  for (size_t k = 0; k < e->stages.n && status == RLX_OK; k++) {
+    const stage *s = &e->stages.data[k];
+    status = variant_get(r, k, parent, &r->v);
+    variant_free(parent);
+    parent = status == RLX_OK ? r->v : NULL;
+    if (status == RLX_OK) status = run_stage(r);
+    for (size_t i = 0; i < s->cuts.n && status == RLX_OK; i++) status = run_cut(r, s->cuts.data[i]);
   }
-  rlx_val *vals = mem_new(r->g->outputs.n + 1, sizeof *vals);
-  if (!vals) return status_memory(r->g->outputs.n * sizeof *vals);
-  for (size_t i = 0; i < r->g->outputs.n; i++) vals[i] = r->g->outputs.data[i].value;
-  rlx_status status = run_fetch(r, vals, r->g->outputs.n);
-  mem_free(vals);
-  if (status == RLX_OK) status = hand_out(r, outputs);
-  return status;
+  variant_free(parent);
+  return status == RLX_OK ? hand_out(r, outputs) : status;
 }
 
 static void finish(run *r) {
+  const rlx_graph *g = r->e->graph;
   const bool locked = r->m && lock_enter() == RLX_OK; /* one entry for all the drops */
-  for (size_t i = 0; i < r->g->values.n; i++) {
-    if (r->arrays) mx_drop(r->arrays[i]);
-    if (r->tensors) rlx_tensor_free(r->tensors[i]);
+  for (size_t i = 0; r->cells && i < g->values.n; i++) {
+    mx_drop(r->cells[i].array);
+    rlx_tensor_free(r->cells[i].tensor);
   }
-  for (size_t i = 0; i < r->checks.n; i++) mx_drop(r->checks.data[i].flag);
   if (r->m) mx_ctx_free(r->m);
   if (locked) lock_leave();
-  for (size_t i = 0; r->params && i < r->g->params.n; i++) resident_free(r->params[i]);
-  vec_free(&r->checks);
-  mem_free(r->arrays);
-  mem_free(r->tensors);
-  mem_free(r->residents);
-  mem_free(r->params);
+  mem_free(r->cells);
 }
 
-static rlx_status call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rlx_tensor **outputs,
-                       size_t n_outputs) {
-  run r = {.e = e, .inputs = inputs};
+rlx_status exec_call_with(rlx_exec *e, resident **params, rlx_tensor *const *inputs,
+                          size_t n_inputs, rlx_tensor **outputs, size_t n_outputs) {
+  run r = {.e = e, .inputs = inputs, .params = params};
   RLX_TRY(check_inputs(e->graph, inputs, n_inputs));
   if (n_outputs != e->graph->outputs.n || !outputs)
     return status_set(RLX_ERROR_ARGUMENT, "room for %zu outputs, the graph has %zu",
                       outputs ? n_outputs : 0, e->graph->outputs.n);
-  RLX_TRY(variant_get(e, inputs, &r.v));
-  r.g = r.v->graph;
   const rlx_status status = run_all(&r, outputs);
   finish(&r);
-  variant_free(r.v);
+  return status;
+}
+
+/* A run that the caller asked for, not one of a sub-graph. */
+static rlx_status run_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs,
+                           rlx_tensor **outputs, size_t n_outputs) {
+  const uint64_t begin = span_begin();
+  const rlx_status status = exec_call(e, inputs, n_inputs, outputs, n_outputs);
+  span_end(begin, "run", "run", e->graph->name);
+  return status;
+}
+
+rlx_status exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rlx_tensor **outputs,
+                     size_t n_outputs) {
+  resident **params;
+  RLX_TRY(exec_take_params(e, &params));
+  const rlx_status status = exec_call_with(e, params, inputs, n_inputs, outputs, n_outputs);
+  exec_drop_params(e, params);
   return status;
 }
 
@@ -185,7 +209,7 @@ rlx_status rlx_exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs
                          size_t n_outputs) {
   if (!e) return status_set(RLX_ERROR_ARGUMENT, "rlx_exec_call: exec is NULL");
   atomic_fetch_add(&e->refs, 1); /* it may be freed by another thread during the run */
-  rlx_status status = call(e, inputs, n_inputs, outputs, n_outputs);
+  rlx_status status = run_call(e, inputs, n_inputs, outputs, n_outputs);
   if (status != RLX_OK) exec_fail(e, status);
   rlx_exec_free(e);
   return status;
@@ -230,9 +254,9 @@ rlx_status rlx_exec_run(rlx_exec *e, const rlx_tensors *given, rlx_tensors **out
   rlx_tensor **inputs = mem_new(g->inputs.n + 1, sizeof *inputs);
   rlx_tensor **outputs = mem_new(g->outputs.n + 1, sizeof *outputs);
   rlx_status status = inputs && outputs ? order_inputs(g, given, inputs) : status_memory(0);
-  if (status != RLX_OK) exec_fail(e, status);
-  else status = rlx_exec_call(e, inputs, g->inputs.n, outputs, g->outputs.n);
+  if (status == RLX_OK) status = run_call(e, inputs, g->inputs.n, outputs, g->outputs.n);
   if (status == RLX_OK) status = name_outputs(g, outputs, out_outputs);
+  if (status != RLX_OK) exec_fail(e, status);
   mem_free(inputs);
   mem_free(outputs);
   rlx_exec_free(e);

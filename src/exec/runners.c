@@ -1,15 +1,23 @@
 /* exec/runners.c: the runners of segments: onto MLX (lazily or eagerly), and by reference. */
 #include <string.h>
 
+#include "base/span.h"
 #include "exec/exec.h"
 #include "mlx/lock.h"
 #include "ops/lower.h"
 #include "ops/ref.h"
 
-rlx_status run_fail_at(const run *r, const ir_node *n, rlx_status status) {
+rlx_status run_fail_at(const rlx_graph *g, const ir_node *n, rlx_status status) {
   char what[256];
-  graph_describe(r->g, n, what, sizeof what);
+  graph_describe(g, n, what, sizeof what);
   return status_at(status, "%s", what);
+}
+
+void run_note(const rlx_graph *g, const ir_node *n, const char *category, uint64_t begin) {
+  char what[256];
+  if (begin == 0) return;
+  graph_describe(g, n, what, sizeof what);
+  span_end(begin, category, n->op->name, what);
 }
 
 static void drop_value(run *r, uint32_t id) {
@@ -39,7 +47,7 @@ static mx resident_array(mx_ctx *m, resident *c) {
   return c->array;
 }
 
-static mx array_of(run *r, uint32_t id) {
+mx run_array(run *r, uint32_t id) {
   if (id == 0 || r->arrays[id]) return r->arrays[id];
   resident *c = r->residents[id];
   r->arrays[id] = mx_keep(c ? resident_array(r->m, c) : upload(r->m, r->tensors[id]));
@@ -77,7 +85,7 @@ static rlx_status read_checks(run *r) {
     mx flags = r->checks.data[i].flag;
     if (status == RLX_OK) status = mx_host_data(r->m, flags, &data);
     if (status == RLX_OK && any_true(flags, data))
-      status = run_fail_at(r, &r->g->nodes.data[r->checks.data[i].node],
+      status = run_fail_at(r->g, &r->g->nodes.data[r->checks.data[i].node],
                            status_set(RLX_ERROR_INDEX, "an index is out of range"));
     mx_drop(flags);
   }
@@ -88,9 +96,13 @@ static rlx_status read_checks(run *r) {
 /* Schedules arrays, lets others in while they are computed. */
 static rlx_status evaluate(run *r, mx *arrays, size_t n) {
   mx_event *event = NULL;
+  uint64_t begin = span_begin();
   RLX_TRY(mx_schedule(r->m, arrays, n, &event));
+  span_end(begin, "mlx", "schedule", "");
   lock_leave();
+  begin = span_begin();
   const rlx_status status = mx_event_wait(event);
+  span_end(begin, "mlx", "wait", "");
   const rlx_status again = lock_enter();
   return status != RLX_OK ? status : again;
 }
@@ -121,20 +133,16 @@ rlx_status run_fetch(run *r, const rlx_val *vals, size_t n) {
 
 /* --- onto MLX */
 
-static rlx_status take_checks(run *r, const lower_call *c, uint32_t node) {
-  for (size_t i = 0; i < c->n_checks; i++) {
-    const struct run_check check = {mx_keep(c->checks[i]), node};
-    if (!vec_push(&r->checks, check)) {
-      mx_drop(check.flag);
-      return status_memory(sizeof check);
-    }
-  }
+rlx_status run_add_check(run *r, mx flag, uint32_t node) {
+  const struct run_check check = {flag, node};
+  if (!vec_push(&r->checks, check)) return status_memory(sizeof check);
+  mx_keep(flag);
   return RLX_OK;
 }
 
 static rlx_status lower_step(run *r, const plan_step *step, mx *in, mx *out) {
   const ir_node *n = &r->g->nodes.data[step->node];
-  for (uint32_t i = 0; i < n->n_in; i++) in[i] = array_of(r, n->in[i].id);
+  for (uint32_t i = 0; i < n->n_in; i++) in[i] = run_array(r, n->in[i].id);
   lower_call c = {.m = r->m,
                   .g = r->g,
                   .node = n,
@@ -146,17 +154,20 @@ static rlx_status lower_step(run *r, const plan_step *step, mx *in, mx *out) {
   if (mx_ctx_status(r->m) == RLX_OK && !lower_empty(&c)) n->op->hooks->lower(&c);
   RLX_TRY(mx_ctx_status(r->m));
   for (uint32_t i = 0; i < n->n_out; i++) r->arrays[n->out.id + i] = mx_keep(out[i]);
-  return take_checks(r, &c, step->node);
+  for (size_t i = 0; i < c.n_checks; i++) RLX_TRY(run_add_check(r, c.checks[i], step->node));
+  return RLX_OK;
 }
 
 static rlx_status mlx_step(run *r, const plan_step *step, mx *scratch) {
   const ir_node *n = &r->g->nodes.data[step->node];
+  const uint64_t begin = span_begin();
   rlx_status status = lower_step(r, step, scratch, scratch + n->n_in);
   mx_ctx_reset(r->m);
   if (status == RLX_OK && r->e->mode == RLX_MODE_EAGER)
     for (uint32_t i = 0; i < n->n_out && status == RLX_OK; i++)
       status = fetch(r, &(rlx_val){n->out.id + i}, 1);
-  if (status != RLX_OK) return run_fail_at(r, n, status);
+  if (status != RLX_OK) return run_fail_at(r->g, n, status);
+  run_note(r->g, n, "node", begin);
   run_drop_dead(r, step);
   return RLX_OK;
 }
@@ -170,15 +181,20 @@ static size_t widest(const run *r, const plan_segment *s) {
   return most;
 }
 
-rlx_status run_mlx_segment(run *r, const plan_segment *s) {
+rlx_status run_steps(run *r, const plan_segment *s) {
   mx *scratch = mem_new(widest(r, s), sizeof *scratch);
   if (!scratch) return status_memory(0);
-  rlx_status status = lock_enter();
-  const bool locked = status == RLX_OK;
+  rlx_status status = RLX_OK;
   for (uint32_t i = 0; i < s->n && status == RLX_OK; i++)
     status = mlx_step(r, &r->v->plan.steps[s->first + i], scratch);
-  if (locked) lock_leave();
   mem_free(scratch);
+  return status;
+}
+
+rlx_status run_mlx_segment(run *r, const plan_segment *s) {
+  RLX_TRY(lock_enter());
+  const rlx_status status = run_steps(r, s);
+  lock_leave();
   return status;
 }
 
@@ -186,14 +202,16 @@ rlx_status run_mlx_segment(run *r, const plan_segment *s) {
 
 static rlx_status host_step(run *r, const plan_step *step) {
   const ir_node *n = &r->g->nodes.data[step->node];
+  const uint64_t begin = span_begin();
   RLX_TRY(run_fetch(r, n->in, n->n_in));
   rlx_tensor **in = mem_new(n->n_in + 1u, sizeof *in);
   if (!in) return status_memory(n->n_in * sizeof *in);
   for (uint32_t i = 0; i < n->n_in; i++) in[i] = r->tensors[n->in[i].id];
   const rlx_status status =
-      ref_eval(n->op, n->attrs, in, n->n_in, &r->tensors[n->out.id], n->n_out);
+      run_on_host(r, n, in, &r->tensors[n->out.id]);
   mem_free(in);
-  if (status != RLX_OK) return run_fail_at(r, n, status);
+  if (status != RLX_OK) return run_fail_at(r->g, n, status);
+  run_note(r->g, n, "node", begin);
   run_drop_dead(r, step);
   return RLX_OK;
 }

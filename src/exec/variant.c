@@ -1,17 +1,25 @@
-/* exec/variant.c: the prepared forms of an executable, one per set of input shapes; the least
- * recently used goes when there are too many. */
+/* exec/variant.c: the prepared forms of an executable's stages, one per set of shapes; the least
+ * recently used goes when there are too many.
+ *
+ * The first stage is told by the shapes of all inputs. A later one is told by the variant of the
+ * stage before it, the shapes that its cuts made, and the contents that come by value. */
 #include <string.h>
 
 #include "base/room.h"
+#include "base/span.h"
 #include "exec/exec.h"
 
 void variant_free(variant *v) {
   if (!v || atomic_fetch_sub(&v->refs, 1) != 1) return;
   for (size_t i = 0; v->constants && i < v->graph->values.n; i++) resident_free(v->constants[i]);
   mem_free(v->constants);
+  recordings_free(v);
   plan_free(&v->plan);
   rlx_graph_free(v->graph);
-  mem_free(v->sizes);
+  map_free(&v->names.names);
+  variant_free(v->parent);
+  mem_free(v->params);
+  mem_free(v->key);
   mem_free(v);
 }
 
@@ -69,47 +77,140 @@ static rlx_status check_room(const rlx_graph *g, const plan *p) {
   return status;
 }
 
-static rlx_status prepare(rlx_exec *e, rlx_tensor *const *inputs, variant *v) {
-  const bool host = e->device == RLX_DEVICE_REFERENCE;
-  const int64_t **sizes = mem_new(e->graph->inputs.n + 1, sizeof *sizes);
-  if (!sizes) return status_memory(0);
-  for (size_t i = 0; i < e->graph->inputs.n; i++) sizes[i] = inputs[i]->dims;
-  const rlx_status status = pass_bind(e->graph, sizes, host ? pass_fold : pass_legal, &v->graph);
-  mem_free(sizes);
-  RLX_TRY(status);
-  RLX_TRY(plan_make(v->graph, host, &v->plan));
-  RLX_TRY(check_room(v->graph, &v->plan));
-  return gather_constants(e, v);
+/* --- preparing */
+
+static rlx_status find_params(const rlx_exec *e, variant *v) {
+  const rlx_graph *g = v->graph;
+  v->params = mem_new(g->params.n + 1, sizeof *v->params);
+  if (!v->params) return status_memory(g->params.n * sizeof *v->params);
+  for (size_t i = 0; i < g->params.n; i++)
+    while (strcmp(e->graph->params.data[v->params[i]].name, g->params.data[i].name) != 0) v->params[i]++;
+  return RLX_OK;
 }
 
-static void join_sizes(const rlx_exec *e, rlx_tensor *const *inputs, int64_t *out) {
-  for (size_t i = 0; i < e->graph->inputs.n; i++) {
-    memcpy(out, inputs[i]->dims, inputs[i]->rank * sizeof *out);
-    out += inputs[i]->rank;
+/* Values that the cuts of a stage made. */
+static rlx_status each_made(const run *r, size_t index, rlx_status (*f)(void *ctx, const cell *c, rlx_val v),
+                            void *ctx) {
+  const rlx_exec *e = r->e;
+  for (size_t i = 0; i < e->stages.data[index].cuts.n; i++) {
+    const ir_node *n = &e->graph->nodes.data[e->stages.data[index].cuts.data[i]];
+    for (uint32_t k = 0; k < n->n_out; k++)
+      RLX_TRY(f(ctx, &r->cells[n->out.id + k], rlx_nth(n->out, k)));
   }
+  return RLX_OK;
 }
 
-/* Takes ownership of `sizes`. */
-static rlx_status variant_create(rlx_exec *e, rlx_tensor *const *inputs, int64_t *sizes,
+static rlx_status name_made(void *ctx, const cell *c, rlx_val v) {
+  return pass_name_value(ctx, v, c->tensor->dims);
+}
+
+static rlx_status learn_names(const run *r, variant *v) {
+  v->names.src = r->e->graph;
+  if (v->parent) {
+    if (!map_copy(&v->parent->names.names, &v->names.names)) return status_memory(0);
+    return each_made(r, v->stage - 1, name_made, &v->names);
+  }
+  const int64_t **sizes = mem_new(r->e->graph->inputs.n + 1, sizeof *sizes);
+  if (!sizes) return status_memory(0);
+  for (size_t i = 0; i < r->e->graph->inputs.n; i++) sizes[i] = r->inputs[i]->dims;
+  const rlx_status status = pass_name_inputs(&v->names, sizes);
+  mem_free(sizes);
+  return status;
+}
+
+static rlx_status bind_stage(const run *r, variant *v, ir_normal normal) {
+  const stage *s = &r->e->stages.data[v->stage];
+  rlx_tensor **by_value = mem_new(s->in.n + 1, sizeof *by_value);
+  if (!by_value) return status_memory(s->in.n * sizeof *by_value);
+  for (size_t i = 0; i < s->in.n; i++)
+    if (s->in.data[i].by_value) by_value[i] = r->cells[s->in.data[i].value.id].tensor;
+  const rlx_status status = pass_bind(&v->names, s, by_value, normal, &v->graph);
+  mem_free(by_value);
+  return status;
+}
+
+plan_runner exec_runner(const rlx_exec *e) {
+  if (e->device == RLX_DEVICE_REFERENCE) return PLAN_HOST;
+  if (e->mode != RLX_MODE_COMPILED) return PLAN_MLX;
+  return mx_trace_fuses(e->device == RLX_DEVICE_GPU ? MX_GPU : MX_CPU) ? PLAN_TRACE : PLAN_MLX;
+}
+
+static rlx_status prepare(const run *r, variant *v) {
+  const bool host = r->e->device == RLX_DEVICE_REFERENCE;
+  RLX_TRY(learn_names(r, v));
+  uint64_t begin = span_begin();
+  RLX_TRY(bind_stage(r, v, host ? pass_fold : pass_legal));
+  span_end(begin, "compile", "bind", v->graph->name);
+  begin = span_begin();
+  RLX_TRY(plan_make(v->graph, exec_runner(r->e), &v->plan));
+  span_end(begin, "compile", "plan", v->graph->name);
+  RLX_TRY(check_room(v->graph, &v->plan));
+  RLX_TRY(find_params(r->e, v));
+  return gather_constants(r->e, v);
+}
+
+/* --- finding */
+
+typedef VEC(int64_t) key_list;
+
+static rlx_status add_shape(void *ctx, const cell *c, rlx_val v) {
+  key_list *key = ctx;
+  (void)v;
+  for (uint32_t k = 0; k < c->tensor->rank; k++)
+    if (!vec_push(key, c->tensor->dims[k])) return status_memory(sizeof *key->data);
+  return RLX_OK;
+}
+
+/* Shape and elements; the last word is filled up with zeros. */
+static rlx_status add_content(key_list *key, const cell *c) {
+  const rlx_tensor *t = c->tensor;
+  RLX_TRY(add_shape(key, c, RLX_NIL));
+  for (size_t at = 0; at < t->bytes; at += sizeof(int64_t)) {
+    int64_t word = 0;
+    const size_t left = t->bytes - at;
+    memcpy(&word, (const char *)t->data + at, left < sizeof word ? left : sizeof word);
+    if (!vec_push(key, word)) return status_memory(t->bytes);
+  }
+  return RLX_OK;
+}
+
+static rlx_status make_key(const run *r, size_t stage_index, key_list *key) {
+  const stage *s = &r->e->stages.data[stage_index];
+  for (size_t i = 0; stage_index == 0 && i < r->e->graph->inputs.n; i++)
+    RLX_TRY(add_shape(key, &r->cells[r->e->graph->inputs.data[i].value.id], RLX_NIL));
+  if (stage_index > 0) RLX_TRY(each_made(r, stage_index - 1, add_shape, key));
+  for (size_t i = 0; i < s->in.n; i++)
+    if (s->in.data[i].by_value) RLX_TRY(add_content(key, &r->cells[s->in.data[i].value.id]));
+  return RLX_OK;
+}
+
+static rlx_status variant_create(const run *r, size_t stage_index, variant *parent, key_list *key,
                                  variant **out) {
   variant *v = mem_new(1, sizeof *v);
-  if (!v) {
-    mem_free(sizes);
-    return status_memory(sizeof *v);
-  }
+  if (!v) return status_memory(sizeof *v);
   atomic_init(&v->refs, 1);
-  v->sizes = sizes;
-  const rlx_status status = prepare(e, inputs, v);
+  v->stage = stage_index;
+  v->parent = parent;
+  if (parent) atomic_fetch_add(&parent->refs, 1);
+  v->key = key->data;
+  v->n_key = key->n;
+  *key = (key_list){0};
+  const uint64_t begin = span_begin();
+  const rlx_status status = prepare(r, v);
+  span_end(begin, "compile", "variant", r->e->graph->name);
   if (status != RLX_OK) variant_free(v);
   else *out = v;
   return status;
 }
 
 /* With the mutex held. Gives a reference, or NULL. */
-static variant *find(rlx_exec *e, const int64_t *sizes) {
+static variant *find(rlx_exec *e, size_t stage_index, const variant *parent, const int64_t *key,
+                     size_t n_key) {
   for (size_t i = 0; i < e->variants.n; i++) {
     variant *v = e->variants.data[i];
-    if (memcmp(v->sizes, sizes, e->n_sizes * sizeof *sizes) != 0) continue;
+    if (v->stage != stage_index || v->parent != parent || v->n_key != n_key ||
+        (n_key && memcmp(v->key, key, n_key * sizeof *key) != 0))
+      continue;
     v->used = ++e->clock;
     atomic_fetch_add(&v->refs, 1);
     return v;
@@ -131,22 +232,30 @@ static variant *insert(rlx_exec *e, variant *v) {
   return old;
 }
 
-/* Two threads may prepare the same shapes at once: one of the two is dropped after its run. */
-rlx_status variant_get(rlx_exec *e, rlx_tensor *const *inputs, variant **out) {
-  int64_t *sizes = mem_new(e->n_sizes + 1, sizeof *sizes);
-  if (!sizes) return status_memory(e->n_sizes * sizeof *sizes);
-  join_sizes(e, inputs, sizes);
+/* Keeps a new variant, unless another thread has made an equal one meanwhile: then that one. */
+static variant *keep(rlx_exec *e, variant *v) {
   pthread_mutex_lock(&e->mutex);
-  *out = find(e, sizes);
+  variant *same = find(e, v->stage, v->parent, v->key, v->n_key);
+  variant *surplus = same ? v : insert(e, v);
   pthread_mutex_unlock(&e->mutex);
-  if (*out) {
-    mem_free(sizes);
-    return RLX_OK;
+  variant_free(surplus);
+  return same ? same : v;
+}
+
+rlx_status variant_get(const run *r, size_t stage_index, variant *parent, variant **out) {
+  rlx_exec *e = r->e;
+  key_list key = {0};
+  *out = NULL;
+  rlx_status status = make_key(r, stage_index, &key);
+  if (status == RLX_OK) {
+    pthread_mutex_lock(&e->mutex);
+    *out = find(e, stage_index, parent, key.data, key.n);
+    pthread_mutex_unlock(&e->mutex);
   }
-  RLX_TRY(variant_create(e, inputs, sizes, out));
-  pthread_mutex_lock(&e->mutex);
-  variant *evicted = insert(e, *out);
-  pthread_mutex_unlock(&e->mutex);
-  variant_free(evicted);
-  return RLX_OK;
+  if (status == RLX_OK && !*out) {
+    status = variant_create(r, stage_index, parent, &key, out);
+    if (status == RLX_OK) *out = keep(e, *out);
+  }
+  vec_free(&key);
+  return status;
 }

@@ -6,8 +6,8 @@
 
 #include "ir/graph.h"
 
-/* The lists of numbers in attributes are bounded: nothing real is longer, hostile files are. */
-enum { MAX_LIST = 1 << 20 };
+/* The lists of numbers in attributes and the nesting of sub-graphs are bounded: nothing real is longer, hostile files are. */
+enum { MAX_LIST = 1 << 20, MAX_DEPTH = 64 };
 
 /* Finds `word` in "a|b|c"; NULL means the first. Returns its place and length, or NULL. */
 static const char *find_word(const char *words, const char *word, size_t *out_length) {
@@ -39,6 +39,23 @@ static rlx_status copy_list(rlx_graph *g, const ir_attr *a, void *field) {
   if (list->n && !(list->data = arena_copy(&g->mem, list->data, list->n * sizeof *list->data)))
     return status_memory(list->n * sizeof *list->data);
   if (!list->n) list->data = NULL;
+  return RLX_OK;
+}
+
+static rlx_status complete_graph(rlx_graph *g, const ir_attr *a, rlx_graph *sub) {
+  if (!sub) return status_set(RLX_ERROR_ARGUMENT, "attribute '%s' must be given", a->name);
+  if (sub == g) return status_set(RLX_ERROR_ARGUMENT, "attribute '%s' is its own graph", a->name);
+  if (sub->status != RLX_OK)
+    return status_set(sub->status, "attribute '%s': %s", a->name, rlx_graph_error(sub));
+  if (sub->params.n)
+    return status_set(RLX_ERROR_ARGUMENT, "attribute '%s': a sub-graph has inputs, no params ('%s')",
+                      a->name, sub->params.data[0].name);
+  if (sub->depth >= MAX_DEPTH)
+    return status_set(RLX_ERROR_LIMIT, "attribute '%s': sub-graphs are nested deeper than %d",
+                      a->name, MAX_DEPTH);
+  if (!vec_push(&g->graphs, sub)) return status_memory(sizeof sub);
+  if (g->depth <= sub->depth) g->depth = sub->depth + 1;
+  atomic_fetch_add(&sub->refs, 1);
   return RLX_OK;
 }
 
@@ -78,6 +95,12 @@ static rlx_status complete_field(rlx_graph *g, const ir_attr *a, void *field) {
       rlx_tensor_retain(tensor);
       return RLX_OK;
     }
+    case IR_GRAPH: return complete_graph(g, a, *(rlx_graph **)field);
+    case IR_DIM:
+      return dim_valid(&g->dims, *(const rlx_dim *)field)
+                 ? RLX_OK
+                 : status_set(RLX_ERROR_ARGUMENT, "attribute '%s' is a dimension of another graph",
+                              a->name);
     case IR_I64:
     case IR_F64:
     case IR_FLAG: return RLX_OK;
@@ -124,6 +147,7 @@ static bool field_equal(const ir_attr *a, const void *x, const rlx_graph *gx, co
   const rlx_ints *lx = x, *ly = y;
   const char *const *tx = x, *const *ty = y;
   switch (a->type) {
+    case IR_DIM: return dim_same(*(const rlx_dim *)x, gx, *(const rlx_dim *)y, gy);
     case IR_DIMS:
       if (lx->n != ly->n) return false;
       for (size_t i = 0; i < lx->n; i++)
@@ -135,6 +159,7 @@ static bool field_equal(const ir_attr *a, const void *x, const rlx_graph *gx, co
     case IR_WORD:
     case IR_TEXT: return strcmp(*tx ? *tx : "", *ty ? *ty : "") == 0;
     case IR_TENSOR: return tensor_equal(*(rlx_tensor *const *)x, *(rlx_tensor *const *)y);
+    case IR_GRAPH: return rlx_graph_equal(*(rlx_graph *const *)x, *(rlx_graph *const *)y);
     default: return memcmp(x, y, a->size) == 0;
   }
 }
@@ -150,7 +175,7 @@ bool attrs_equal(const ir_op *op, const void *a, const rlx_graph *ga, const void
 bool attr_is_default(const ir_op *op, const ir_attr *a, const void *attrs, const rlx_graph *g) {
   const void *field = attr_at(a, attrs), *preset = attr_at(a, op->defaults);
   size_t n = 0;
-  if (a->type == IR_TENSOR || a->type == IR_TEXT) return false;
+  if (a->type == IR_TENSOR || a->type == IR_GRAPH || a->type == IR_TEXT) return false;
   if (a->type == IR_WORD) {
     const char *first = find_word(a->words, NULL, &n), *word = *(const char *const *)field;
     return strlen(word) == n && memcmp(first, word, n) == 0;
@@ -186,6 +211,7 @@ uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint
     const rlx_ints *list = field;
     const char *const *text = field;
     switch (a->type) {
+      case IR_DIM: h = hash_dim(h, g, *(const rlx_dim *)field); break;
       case IR_DIMS:
         h = hash_u64(h, list->n);
         for (size_t k = 0; k < list->n; k++) h = hash_dim(h, g, list->data[k]);
@@ -195,18 +221,27 @@ uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint
       case IR_WORD:
       case IR_TEXT: h = hash_bytes(h, *text ? *text : "", *text ? strlen(*text) + 1 : 1); break;
       case IR_TENSOR: h = hash_tensor(h, *(rlx_tensor *const *)field); break;
+      case IR_GRAPH: h = hash_u64(h, rlx_graph_hash(*(rlx_graph *const *)field)); break;
       default: h = hash_bytes(h, field, a->size);
     }
   }
   return h;
 }
 
+rlx_ints attr_dims(const ir_attr *a, const void *attrs) {
+  const void *field = attr_at(a, attrs);
+  if (a->type == IR_DIM) return (rlx_ints){field, 1};
+  return a->type == IR_DIMS ? *(const rlx_ints *)field : (rlx_ints){NULL, 0};
+}
+
 const void *attrs_map_dims(const ir_op *op, const void *attrs, arena *mem,
                            rlx_dim (*f)(void *ctx, rlx_dim d), void *ctx) {
   char *copy = arena_copy(mem, attrs, op->attrs_size);
   for (size_t i = 0; copy && i < op->n_attrs; i++) {
+    void *field = copy + op->attrs[i].offset;
+    if (op->attrs[i].type == IR_DIM) *(rlx_dim *)field = f(ctx, *(rlx_dim *)field);
     if (op->attrs[i].type != IR_DIMS) continue;
-    rlx_ints *list = (rlx_ints *)(void *)(copy + op->attrs[i].offset);
+    rlx_ints *list = field;
     rlx_dim *data = arena_copy(mem, list->data, list->n * sizeof *data);
     if (!data) return NULL;
     for (size_t k = 0; k < list->n; k++) data[k] = f(ctx, data[k]);

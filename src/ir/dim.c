@@ -403,6 +403,21 @@ rlx_dim dim_substitute(dim_table *to, const dim_table *from, rlx_dim d,
   return sum;
 }
 
+void dim_each_name(const dim_table *t, rlx_dim d, void (*f)(void *ctx, const char *name), void *ctx) {
+  if (dim_known(d)) return;
+  const dim_expr *e = expr_of(t, d);
+  if (e->kind == DIM_NAME) {
+    f(ctx, e->name);
+  } else if (e->kind == DIM_SUM) {
+    for (size_t i = 0; i < e->n; i++)
+      for (uint32_t k = 0; k < e->terms[i].n; k++)
+        dim_each_name(t, handle_of(e->terms[i].atoms[k]), f, ctx);
+  } else {
+    dim_each_name(t, e->a, f, ctx);
+    dim_each_name(t, e->b, f, ctx);
+  }
+}
+
 void dim_table_free(dim_table *t) {
   vec_free(&t->exprs);
   map_free(&t->index);

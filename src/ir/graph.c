@@ -14,6 +14,7 @@ rlx_status rlx_graph_create(const char *name, rlx_graph **out_graph) {
   *out_graph = NULL;
   rlx_graph *g = mem_new(1, sizeof *g);
   if (!g) return status_memory(sizeof *g);
+  atomic_init(&g->refs, 1);
   g->dims.mem = &g->mem;
   g->name = arena_strdup(&g->mem, name ? name : "");
   if (!g->name || !vec_push(&g->values, (ir_value){0})) {
@@ -25,9 +26,11 @@ rlx_status rlx_graph_create(const char *name, rlx_graph **out_graph) {
 }
 
 void rlx_graph_free(rlx_graph *g) {
-  if (!g) return;
+  if (!g || atomic_fetch_sub(&g->refs, 1) != 1) return;
   for (size_t i = 0; i < g->tensors.n; i++) rlx_tensor_free(g->tensors.data[i]);
+  for (size_t i = 0; i < g->graphs.n; i++) rlx_graph_free(g->graphs.data[i]);
   vec_free(&g->tensors);
+  vec_free(&g->graphs);
   vec_free(&g->nodes);
   vec_free(&g->values);
   vec_free(&g->inputs);
@@ -141,6 +144,15 @@ rlx_tensor *graph_constant(const rlx_graph *g, rlx_val v) {
                                      : NULL;
 }
 
+bool graph_number(const rlx_graph *g, rlx_val v, int64_t i, int64_t *out_number) {
+  const rlx_tensor *t = graph_constant(g, v);
+  const rlx_dim *content = graph_value(g, v)->content;
+  if (!t && !(content && dim_known(content[i]))) return false;
+  *out_number = t ? tensor_int(t, i) : content[i];
+  if (!dim_known(*out_number)) *out_number = RLX_DIM_HANDLES; /* as good: all uses clamp */
+  return true;
+}
+
 /* --- contents: the elements of small integer values, where they are known */
 
 static rlx_status content_of_constant(ir_infer *c, rlx_dim *out) {
@@ -180,13 +192,48 @@ static rlx_status content_of_move(ir_infer *c, const rlx_dim *const *in, rlx_dim
   return status;
 }
 
+static bool all_known(const rlx_dim *content, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    if (!dim_known(content[i])) return false;
+  return true;
+}
+
+static int64_t content_count(const ir_type *t);
+
+static rlx_status tensor_of_content(const ir_type *t, const rlx_dim *content, rlx_tensor **out) {
+  int64_t sizes[RLX_MAX_RANK];
+  type_sizes(t, sizes); /* known and small, as the content is */
+  RLX_TRY(rlx_tensor_create(t->dtype, t->rank, sizes, out));
+  for (int64_t i = 0; content && i < (*out)->count; i++) tensor_set_int(*out, i, content[i]);
+  return RLX_OK;
+}
+
+/* Operands that are all numbers: the reference computes the result, whatever the operation. */
+static rlx_status content_of_numbers(ir_infer *c, const rlx_dim *const *in, rlx_dim *out) {
+  rlx_tensor **ins = arena_new(&c->g->mem, c->n_in + 1, sizeof *ins), *result = NULL;
+  rlx_status status = ins ? tensor_of_content(&c->out[0], NULL, &result) : status_memory(0);
+  for (size_t i = 0; i < c->n_in && status == RLX_OK; i++)
+    status = all_known(in[i], content_count(&c->in[i])) ? tensor_of_content(&c->in[i], in[i], &ins[i])
+                                                        : RLX_ERROR_UNSUPPORTED;
+  if (status == RLX_OK)
+    status = c->op->hooks->ref(&(ref_call){.op = c->op,
+                                           .attrs = c->attrs,
+                                           .in = ins,
+                                           .n_in = c->n_in,
+                                           .out = &result,
+                                           .n_out = 1});
+  for (int64_t i = 0; status == RLX_OK && i < result->count; i++) out[i] = tensor_int(result, i);
+  for (size_t i = 0; ins && i < c->n_in; i++) rlx_tensor_free(ins[i]);
+  rlx_tensor_free(result);
+  return status;
+}
+
 /* References read attributes as numbers. */
 static bool attrs_known(const ir_infer *c) {
   for (size_t i = 0; i < c->op->n_attrs; i++) {
-    if (c->op->attrs[i].type != IR_DIMS) continue;
-    const rlx_ints *list = attr_at(&c->op->attrs[i], c->attrs);
-    for (size_t k = 0; k < list->n; k++)
-      if (!dim_known(list->data[k])) return false;
+    const rlx_ints dims = attr_dims(&c->op->attrs[i], c->attrs);
+    for (size_t k = 0; k < dims.n; k++)
+      if (!dim_known(dims.data[k])) return false;
   }
   return true;
 }
@@ -194,7 +241,7 @@ static bool attrs_known(const ir_infer *c) {
 /* Elements of a value whose content can be followed, else -1. */
 static int64_t content_count(const ir_type *t) {
   int64_t sizes[RLX_MAX_RANK], count = 1;
-  if (t->dtype != RLX_I64 && t->dtype != RLX_I32) return -1;
+  if (t->dtype != RLX_I64 && t->dtype != RLX_I32 && t->dtype != RLX_BOOL) return -1;
   if (!type_sizes(t, sizes)) return -1;
   for (uint32_t i = 0; i < t->rank; i++)
     if (!size_mul(count, sizes[i], &count)) return -1;
@@ -217,58 +264,93 @@ static const rlx_dim *content_of(ir_infer *c) {
   else if (hooks->content) status = hooks->content(c, in, out);
   else if (all && (c->op->traits & IR_MOVE) && hooks->ref && attrs_known(c))
     status = content_of_move(c, in, out, (size_t)count);
+  else if (all && !(c->op->traits & IR_CUT) && hooks->ref && attrs_known(c))
+    status = content_of_numbers(c, in, out);
   return status == RLX_OK ? out : NULL;
 }
 
 /* --- adding */
 
-/* Puts what is known of a dynamic attribute into the struct; true if that is all of it. */
-static rlx_status bind_attr(rlx_graph *g, const ir_op *op, char *attrs, ir_dynamic d,
-                            bool *out_known) {
-  const ir_attr *a = &op->attrs[d.attr];
-  const ir_value *v = graph_value(g, d.value);
-  const rlx_tensor *t = graph_constant(g, d.value);
-  rlx_ints *list = (rlx_ints *)(void *)(attrs + a->offset);
-  int64_t n = 0;
-  *out_known = false;
-  if (v->type.rank > 1 || (v->type.rank == 1 && !dim_known(v->type.dims[0])))
-    return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' from a value of unknown length", a->name);
-  n = v->type.rank ? v->type.dims[0] : 1;
-  if (n > IR_CONTENT_MAX)
+static bool is_size(const ir_attr *a) { return a->type == IR_DIM || a->type == IR_DIMS; }
+static bool is_real(const ir_attr *a) { return a->type == IR_F64 || a->type == IR_REALS; }
+static bool is_list(const ir_attr *a) {
+  return a->type == IR_INTS || a->type == IR_DIMS || a->type == IR_REALS;
+}
+
+/* Elements that an attribute takes from a value. */
+static rlx_status bind_count(const ir_attr *a, const ir_type *t, int64_t *out_n) {
+  const bool real = is_real(a), list = is_list(a);
+  const rlx_dtype_kind kind = dtype_kind(t->dtype);
+  if (!real && !list && a->type != IR_I64 && a->type != IR_DIM)
+    return status_set(RLX_ERROR_ARGUMENT, "attribute '%s' cannot come from a value", a->name);
+  if (real ? kind != RLX_KIND_FLOAT : kind != RLX_KIND_INT && kind != RLX_KIND_UINT)
+    return status_set(RLX_ERROR_DTYPE, "attribute '%s' from a value of %s, wanted %s", a->name,
+                      dtype_name(t->dtype), real ? "floats" : "integers");
+  if (t->rank > 1 || (t->rank == 1 && !dim_known(t->dims[0])))
+    return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' from a value of unknown length",
+                      a->name);
+  *out_n = t->rank ? t->dims[0] : 1;
+  if (*out_n > IR_CONTENT_MAX || (!list && *out_n != 1))
     return status_set(RLX_ERROR_LIMIT, "attribute '%s' from a value of %lld elements, limit %d",
-                      a->name, (long long)n, IR_CONTENT_MAX);
-  int64_t *data = arena_new(&g->mem, (size_t)n + 1, sizeof *data);
-  if (!data) return status_memory((size_t)n * sizeof *data);
-  list->data = data;
-  list->n = (size_t)n;
-  *out_known = true;
-  if (a->type == IR_REALS && t) {
-    for (int64_t i = 0; i < n; i++) ((double *)(void *)data)[i] = tensor_real(t, i);
-    return RLX_OK;
-  }
-  if (v->content && (a->type == IR_DIMS || a->type == IR_INTS)) {
-    memcpy(data, v->content, (size_t)n * sizeof *data);
-    for (int64_t i = 0; i < n && a->type == IR_INTS; i++)
-      if (!dim_known(data[i])) *out_known = false;
-    if (*out_known) return RLX_OK;
-  }
-  *out_known = false;
-  if (a->type != IR_DIMS)
-    return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' must be known before the run", a->name);
-  for (int64_t i = 0; i < n; i++)
-    if ((data[i] = dim_fresh(&g->dims)) == RLX_DIM_BAD) return status_memory(0);
+                      a->name, (long long)*out_n, list ? IR_CONTENT_MAX : 1);
   return RLX_OK;
 }
 
-static rlx_status bind_attrs(rlx_graph *g, ir_node *n, void *attrs, const ir_dynamic *dynamic,
-                             size_t n_dynamic) {
+/* Element i of the value as far as it is known; false if that is not all. *item is what stood there
+ * before: a size that has a name keeps it. */
+static bool bind_element(rlx_graph *g, const ir_attr *a, rlx_val v, int64_t i, int64_t *item) {
+  const rlx_tensor *t = graph_constant(g, v);
+  const rlx_dim *content = graph_value(g, v)->content;
+  if (t && is_real(a)) {
+    const double number = tensor_real(t, i);
+    memcpy(item, &number, sizeof number);
+    return true;
+  }
+  if (!is_real(a) && graph_number(g, v, i, item)) return true;
+  if (is_size(a) && content) *item = content[i];
+  else if (!is_size(a)) *item = 0;
+  else if (dim_known(*item)) *item = dim_fresh(&g->dims);
+  return is_size(a) && content;
+}
+
+/* Puts what is known of a dynamic attribute into the struct; *out_known: is that all of it? */
+static rlx_status bind_attr(rlx_graph *g, const ir_attr *a, rlx_val v, void *field,
+                            bool *out_known) {
+  const ir_type *t = &graph_value(g, v)->type;
+  int64_t n = 0, *data = field;
+  RLX_TRY(bind_count(a, t, &n));
+  if (is_list(a)) {
+    rlx_ints *list = field;
+    if (!(data = arena_new(&g->mem, (size_t)n + 1, sizeof *data))) return status_memory(0);
+    if (n && list->n == (size_t)n) memcpy(data, list->data, (size_t)n * sizeof *data);
+    *list = (rlx_ints){data, (size_t)n};
+  }
+  *out_known = true;
+  for (int64_t i = 0; i < n; i++) {
+    if (bind_element(g, a, v, i, &data[i])) continue;
+    *out_known = false;
+    if (data[i] == RLX_DIM_BAD) return status_memory(0);
+  }
+  return RLX_OK;
+}
+
+/* *out_late: numbers other than sizes are not known. */
+static rlx_status bind_attrs(rlx_graph *g, ir_node *n, char *attrs, const ir_dynamic *dynamic,
+                             size_t n_dynamic, bool *out_late) {
   ir_dynamic *left = arena_new(&g->mem, n_dynamic + 1, sizeof *left);
   if (!left) return status_memory(n_dynamic * sizeof *left);
   n->dynamic = left;
   for (size_t i = 0; i < n_dynamic; i++) {
-    bool known;
-    RLX_TRY(bind_attr(g, n->op, attrs, dynamic[i], &known));
-    if (!known) left[n->n_dynamic++] = dynamic[i];
+    const ir_attr *a = &n->op->attrs[dynamic[i].attr];
+    bool known = false;
+    RLX_TRY(bind_attr(g, a, dynamic[i].value, attrs + a->offset, &known));
+    if (known) continue;
+    left[n->n_dynamic++] = (ir_dynamic){dynamic[i].attr, graph_resolve(g, dynamic[i].value)};
+    if (is_size(a)) continue;
+    *out_late = true;
+    if (!n->op->hooks->infer_late)
+      return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' must be known before the run",
+                        a->name);
   }
   return RLX_OK;
 }
@@ -339,15 +421,19 @@ static rlx_status add_checked(rlx_graph *g, ir_node *n, const rlx_val *in, size_
                               const void *attrs, const ir_dynamic *dynamic, size_t n_dynamic) {
   RLX_TRY(check_inputs(g, n->op, in, n_in));
   n->n_in = (uint32_t)n_in;
-  if (!(n->in = arena_copy(&g->mem, in, n_in * sizeof *in))) return status_memory(0);
+  rlx_val *operands = arena_copy(&g->mem, in, n_in * sizeof *in);
+  if (!operands) return status_memory(0);
+  for (size_t i = 0; i < n_in; i++) operands[i] = graph_resolve(g, operands[i]);
+  n->in = operands;
   void *own = NULL;
   RLX_TRY(attrs_complete(g, n->op, attrs, &own));
   n->attrs = own;
-  RLX_TRY(bind_attrs(g, n, own, dynamic, n_dynamic));
+  bool late = false;
+  RLX_TRY(bind_attrs(g, n, own, dynamic, n_dynamic, &late));
   ir_type *types = arena_new(&g->mem, n_in + 1, sizeof *types);
   if (!types) return status_memory(n_in * sizeof *types);
   for (size_t i = 0; i < n_in; i++)
-    types[i] = in[i].id ? graph_value(g, in[i])->type : (ir_type){.dtype = RLX_DTYPE_COUNT};
+    types[i] = in[i].id ? graph_value(g, n->in[i])->type : (ir_type){.dtype = RLX_DTYPE_COUNT};
   ir_type out[INFER_MAX_OUT] = {0};
   ir_infer c = {.g = g,
                 .op = n->op,
@@ -357,9 +443,9 @@ static rlx_status add_checked(rlx_graph *g, ir_node *n, const rlx_val *in, size_
                 .n_in = n_in,
                 .out = out,
                 .n_out = n->op->n_out == IR_ANY ? 0 : n->op->n_out};
-  RLX_TRY(n->op->hooks->infer(&c));
+  RLX_TRY(late ? n->op->hooks->infer_late(&c) : n->op->hooks->infer(&c));
   for (size_t i = 0; i < c.n_out; i++) RLX_TRY(check_output(&c, i));
-  const rlx_dim *content = content_of(&c);
+  const rlx_dim *content = late ? NULL : content_of(&c);
   if (g->normal) RLX_TRY(g->normal(&c, content, n));
   if (n->out.id) return RLX_OK;
   RLX_TRY(append(g, n, &c));
@@ -411,7 +497,7 @@ void rlx_graph_output(rlx_graph *g, const char *name, rlx_val value) {
   else if (map_get(&g->output_names, name, &(uint64_t){0}))
     graph_fail(g, status_set(RLX_ERROR_ARGUMENT, "two outputs are called '%s'", name));
   else {
-    const ir_port port = {arena_strdup(&g->mem, name), value};
+    const ir_port port = {arena_strdup(&g->mem, name), graph_resolve(g, value)};
     if (!port.name || !vec_push(&g->outputs, port) || !map_put(&g->output_names, port.name, value.id))
       graph_fail(g, status_memory(sizeof port));
   }

@@ -8,6 +8,9 @@
 #ifndef IR_GRAPH_H
 #define IR_GRAPH_H
 
+#include <stdatomic.h>
+#include <string.h>
+
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -54,6 +57,7 @@ struct ir_infer;
 typedef rlx_status (*ir_normal)(const struct ir_infer *c, const rlx_dim *content, ir_node *n);
 
 struct rlx_graph {
+  atomic_uint refs; /* the creator, and each attribute that holds it as a sub-graph */
   arena mem;
   const char *name;
   VEC(ir_node) nodes;
@@ -62,12 +66,15 @@ struct rlx_graph {
   VEC(ir_port) params;
   VEC(ir_port) outputs;
   VEC(rlx_tensor *) tensors; /* references held by attributes */
+  VEC(rlx_graph *) graphs;   /* the same */
+  uint32_t depth;            /* of sub-graphs below this graph */
   map leaf_names, output_names;
   dim_table dims;
   rlx_status status; /* sticky */
   char *error;
   const char *label; /* name for the next nodes, see graph_label */
   ir_normal normal;  /* NULL: nodes are added as they are */
+  struct pass_rules *rules; /* what `normal` works with, pass/match.h */
 };
 
 /* Integer values of at most this many elements have their content followed. */
@@ -103,16 +110,53 @@ static inline const ir_node *graph_node_of(const rlx_graph *g, rlx_val v) {
 /* rlx_graph_add with an op in hand and dynamic attributes. */
 rlx_val graph_add(rlx_graph *g, const ir_op *op, const rlx_val *in, size_t n_in, const void *attrs,
                   const ir_dynamic *dynamic, size_t n_dynamic);
+/* Consecutive values that are only other names of `vals`, for a rewrite that replaces a node of
+ * several outputs. An operand or output that is such a name becomes what it stands for, so that no
+ * node reads one. A single value is itself. */
+rlx_val graph_alias(rlx_graph *g, const rlx_val *vals, size_t n);
+/* The value itself, where `v` is another name. */
+static inline rlx_val graph_resolve(const rlx_graph *g, rlx_val v) {
+  const ir_value *value = graph_value(g, v);
+  return v.id ? rlx_nth(g->nodes.data[value->node].out, value->nth) : v;
+}
 /* Nodes added from now on carry this name (copied); NULL: none. */
 void graph_label(rlx_graph *g, const char *name);
 /* Makes the graph fail: keeps the thread's sentence, if it is the first failure. Returns `status`. */
 rlx_status graph_fail(rlx_graph *g, rlx_status status);
 /* Is the value a constant node's? Its tensor, borrowed, or NULL. */
 rlx_tensor *graph_constant(const rlx_graph *g, rlx_val v);
+/* Element i of an integer value, where it is known as a number. */
+bool graph_number(const rlx_graph *g, rlx_val v, int64_t i, int64_t *out_number);
 /* "softmax %7 'encoder/softmax' (f32[3,5])": how messages name a node. */
 void graph_describe(const rlx_graph *g, const ir_node *n, char *buf, size_t size);
 size_t type_text(const rlx_graph *g, const ir_type *t, char *buf, size_t size);
 
+/* Adds a copy of a node of another graph: operands and outputs through `vals` (value there -> value
+ * here, filled for the outputs), the dims of attributes through `dim`. Returns the first output. */
+rlx_val graph_copy_node(rlx_graph *g, const ir_node *n, rlx_val *vals, rlx_dim (*dim)(void *, rlx_dim),
+                        void *ctx);
+/* Adds the nodes of `sub` to g, its inputs being `in`; out: its outputs. Sizes of `sub` become those of
+ * the operands. */
+rlx_status graph_splice(rlx_graph *g, const rlx_graph *sub, const rlx_val *in, rlx_val *out);
+/* What the dims of `sub` (a sub-graph) are in g where its inputs have these types. A size that the
+ * inputs do not tell is fresh, one for each name. Zero-initialised but for the two graphs. */
+typedef struct graph_sizes {
+  rlx_graph *g;
+  const rlx_graph *sub;
+  map names;
+} graph_sizes;
+/* A type of graph `from` in graph `to`, where names of sizes mean the same. */
+rlx_status graph_foreign_type(rlx_graph *to, const rlx_graph *from, const ir_type *t, ir_type *out);
+rlx_status graph_sizes_learn(graph_sizes *s, const ir_type *in, size_t n);
+rlx_dim graph_sizes_of(void *sizes, rlx_dim d);
+
+/* Of types in one graph. */
+static inline bool type_equal(const ir_type *a, const ir_type *b) {
+  return a->dtype == b->dtype && a->rank == b->rank &&
+         (a->rank == 0 || memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0);
+}
+/* The dims that an attribute holds: a `dim` has one, `dims` a list, others none. */
+rlx_ints attr_dims(const ir_attr *a, const void *attrs);
 /* Concrete sizes of a type: false if one is symbolic. */
 bool type_sizes(const ir_type *t, int64_t *out_dims);
 

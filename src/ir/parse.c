@@ -9,9 +9,11 @@
 
 enum { MAX_WORD = 256, MAX_LITERAL = 1 << 16 };
 
+enum { MAX_NESTED = 64 };
+
 typedef struct parser {
   const char *p;
-  int line;
+  int line, depth; /* depth: graphs around this one */
   rlx_graph *g;
   const rlx_tensors *blobs;
   map ids;      /* id in the text -> id in the graph */
@@ -116,6 +118,11 @@ static rlx_status parse_dtype(parser *s, rlx_dtype *out) {
   return *out == RLX_DTYPE_COUNT ? status_set(RLX_ERROR_FORMAT, "'%s' is no dtype", word) : RLX_OK;
 }
 
+static rlx_status parse_dim(parser *s, rlx_dim *out) {
+  skip(s);
+  return dim_parse(&s->g->dims, &s->p, out);
+}
+
 /* A list in brackets, each item of 8 bytes read by type. */
 static rlx_status parse_list(parser *s, ir_attr_type type, rlx_ints *out) {
   VEC(int64_t) list = {0};
@@ -129,10 +136,7 @@ static rlx_status parse_list(parser *s, ir_attr_type type, rlx_ints *out) {
     if (list.n && !take(s, ',')) status = expected(s, "','");
     else if (type == IR_REALS) status = parse_real(s, &item.f);
     else if (type == IR_INTS) status = parse_i64(s, &item.i);
-    else {
-      skip(s);
-      status = dim_parse(&s->g->dims, &s->p, &item.i);
-    }
+    else status = parse_dim(s, &item.i);
     if (status == RLX_OK && !vec_push(&list, item.i)) status = status_memory(8);
   }
   out->n = list.n;
@@ -163,7 +167,9 @@ static rlx_status parse_element(parser *s, rlx_tensor *t, int64_t i) {
   }
   skip(s);
   if (t->dtype == RLX_U64 && isdigit((unsigned char)*s->p)) {
+    errno = 0;
     v = (int64_t)strtoull(s->p, &end, 10);
+    if (errno) return expected(s, "a 64-bit integer");
     s->p = end;
   } else {
     RLX_TRY(parse_i64(s, &v));
@@ -218,11 +224,38 @@ static rlx_status parse_value(parser *s, rlx_val *out) {
   return RLX_OK;
 }
 
-/* Reads the attribute's value into `field`; a tensor's reference goes to *out_tensor. */
-static rlx_status parse_attr(parser *s, const ir_attr *a, void *field, rlx_tensor **out_tensor) {
+typedef struct statement {
+  const ir_op *op;
+  VEC(rlx_val) in;
+  VEC(ir_dynamic) dynamic;
+  char *attrs;
+  rlx_tensor *tensor; /* at most one attribute of an operation is a tensor */
+  VEC(rlx_graph *) graphs;
+} statement;
+
+static rlx_status parse_graph(parser *s);
+
+static rlx_status parse_subgraph(parser *s, statement *t, rlx_graph **out) {
+  if (s->depth >= MAX_NESTED)
+    return status_set(RLX_ERROR_LIMIT, "graphs are nested deeper than %d", MAX_NESTED);
+  parser inner = {.p = s->p, .line = s->line, .depth = s->depth + 1, .blobs = s->blobs};
+  rlx_status status = parse_graph(&inner);
+  s->p = inner.p;
+  s->line = inner.line;
+  map_free(&inner.ids);
+  arena_free(&inner.memory);
+  if (status == RLX_OK && !vec_push(&t->graphs, inner.g)) status = status_memory(sizeof inner.g);
+  if (status != RLX_OK) rlx_graph_free(inner.g);
+  else *out = inner.g;
+  return status;
+}
+
+/* Reads the attribute's value into `field`; the statement keeps the references. */
+static rlx_status parse_attr(parser *s, const ir_attr *a, void *field, statement *t) {
   const char *word;
   switch (a->type) {
     case IR_I64: return parse_i64(s, field);
+    case IR_DIM: return parse_dim(s, field);
     case IR_F64: return parse_real(s, field);
     case IR_INTS:
     case IR_DIMS:
@@ -231,9 +264,10 @@ static rlx_status parse_attr(parser *s, const ir_attr *a, void *field, rlx_tenso
     case IR_TEXT: return parse_quoted(s, field);
     case IR_DTYPE: return parse_dtype(s, field);
     case IR_TENSOR:
-      RLX_TRY(parse_tensor(s, out_tensor));
-      *(rlx_tensor **)field = *out_tensor;
+      RLX_TRY(parse_tensor(s, &t->tensor));
+      *(rlx_tensor **)field = t->tensor;
       return RLX_OK;
+    case IR_GRAPH: return parse_subgraph(s, t, field);
     case IR_FLAG:
       RLX_TRY(parse_word(s, &word));
       *(bool *)field = strcmp(word, "true") == 0;
@@ -241,14 +275,6 @@ static rlx_status parse_attr(parser *s, const ir_attr *a, void *field, rlx_tenso
   }
   return expected(s, "an attribute");
 }
-
-typedef struct statement {
-  const ir_op *op;
-  VEC(rlx_val) in;
-  VEC(ir_dynamic) dynamic;
-  char *attrs;
-  rlx_tensor *tensor; /* at most one attribute of an operation is a tensor */
-} statement;
 
 static rlx_status parse_attrs(parser *s, statement *t) {
   for (;;) {
@@ -265,14 +291,14 @@ static rlx_status parse_attrs(parser *s, statement *t) {
     if (i == t->op->n_attrs)
       return status_set(RLX_ERROR_FORMAT, "%s has no attribute '%s'", t->op->name, name);
     const ir_attr *a = &t->op->attrs[i];
-    if (peek(s, '%') && (a->type == IR_DIMS || a->type == IR_INTS || a->type == IR_REALS)) {
+    if (peek(s, '%')) {
       ir_dynamic d = {.attr = (uint32_t)i};
       RLX_TRY(parse_value(s, &d.value));
       if (!vec_push(&t->dynamic, d)) return status_memory(sizeof d);
     } else if (a->type == IR_TENSOR && t->tensor) {
       return status_set(RLX_ERROR_FORMAT, "attribute '%s' twice", name);
     } else {
-      RLX_TRY(parse_attr(s, a, t->attrs + a->offset, &t->tensor));
+      RLX_TRY(parse_attr(s, a, t->attrs + a->offset, t));
     }
   }
 }
@@ -343,6 +369,8 @@ static rlx_status parse_body(parser *s) {
     vec_free(&t.in);
     vec_free(&t.dynamic);
     rlx_tensor_free(t.tensor);
+    for (size_t i = 0; i < t.graphs.n; i++) rlx_graph_free(t.graphs.data[i]);
+    vec_free(&t.graphs);
     arena_free(&s->memory);
     RLX_TRY(status);
   }
@@ -353,8 +381,7 @@ static rlx_status parse_body(parser *s) {
     RLX_TRY(parse_return(s));
   }
   EXPECT(s, "'}'");
-  skip(s);
-  return *s->p ? expected(s, "the end") : RLX_OK;
+  return RLX_OK;
 }
 
 static rlx_status parse_graph(parser *s) {
@@ -374,6 +401,8 @@ rlx_status rlx_graph_parse(const char *text, const rlx_tensors *blobs, rlx_graph
   *out_graph = NULL;
   parser s = {.p = text, .line = 1, .blobs = blobs};
   rlx_status status = parse_graph(&s);
+  skip(&s);
+  if (status == RLX_OK && *s.p) status = expected(&s, "the end");
   if (status != RLX_OK) {
     status_at(status, "line %d", s.line);
     rlx_graph_free(s.g);

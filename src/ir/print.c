@@ -14,9 +14,12 @@ typedef struct printer {
   const rlx_graph *g;
   str out;
   rlx_tensors *blobs;
-  size_t n_blobs;
+  map numbers; /* tensor -> its blob: sub-graphs may share one */
+  int indent;
   rlx_status status;
 } printer;
+
+static void print_graph(printer *p, const rlx_graph *g);
 
 /* The shortest text that reads back as the same double. */
 static void print_real(str *out, double v) {
@@ -57,12 +60,21 @@ static bool literal(const rlx_tensor *t) {
   return true;
 }
 
+static void print_blob(printer *p, rlx_tensor *t) {
+  const uint64_t self = (uint64_t)(uintptr_t)t;
+  uint64_t number = p->numbers.n;
+  const bool known = map_get_u64(&p->numbers, self, &number);
+  char key[24];
+  snprintf(key, sizeof key, "%" PRIu64, number);
+  str_addf(&p->out, "@%s", key);
+  if (known) return;
+  if (!map_put_u64(&p->numbers, self, number)) p->status = status_memory(0);
+  if (p->blobs && p->status == RLX_OK) p->status = rlx_tensors_set(p->blobs, key, t);
+}
+
 static void print_tensor(printer *p, rlx_tensor *t) {
   if (!literal(t)) {
-    char key[24];
-    snprintf(key, sizeof key, "%zu", p->n_blobs++);
-    str_addf(&p->out, "@%s", key);
-    if (p->blobs && p->status == RLX_OK) p->status = rlx_tensors_set(p->blobs, key, t);
+    print_blob(p, t);
     return;
   }
   str_addf(&p->out, "%s[", dtype_name(t->dtype));
@@ -92,6 +104,7 @@ static void print_attr(printer *p, const ir_attr *a, const void *field) {
   str_addf(&p->out, " %s=", a->name);
   switch (a->type) {
     case IR_I64: str_addf(&p->out, "%" PRId64, *(const int64_t *)field); break;
+    case IR_DIM: dim_print(&p->g->dims, *(const rlx_dim *)field, &p->out); break;
     case IR_F64: print_real(&p->out, *(const double *)field); break;
     case IR_FLAG: str_add(&p->out, *(const bool *)field ? "true" : "false"); break;
     case IR_INTS:
@@ -101,6 +114,7 @@ static void print_attr(printer *p, const ir_attr *a, const void *field) {
     case IR_TEXT: str_add_quoted(&p->out, *(const char *const *)field); break;
     case IR_DTYPE: str_add(&p->out, dtype_name(*(const rlx_dtype *)field)); break;
     case IR_TENSOR: print_tensor(p, *(rlx_tensor *const *)field); break;
+    case IR_GRAPH: print_graph(p, *(rlx_graph *const *)field); break;
   }
 }
 
@@ -116,7 +130,7 @@ static void print_value(str *out, rlx_val v) {
 }
 
 static void print_node(printer *p, const ir_node *n) {
-  str_addf(&p->out, "  %%%u", n->out.id);
+  str_addf(&p->out, "%*s%%%u", p->indent, "", n->out.id);
   if (n->n_out != 1) str_addf(&p->out, ":%u", n->n_out);
   str_addf(&p->out, " = %s", n->op->name);
   if (n->n_in) str_add(&p->out, "(");
@@ -142,22 +156,35 @@ static void print_node(printer *p, const ir_node *n) {
   str_add(&p->out, "\n");
 }
 
+/* graph "name" { nodes, return values }, each line indented by two more than the braces. */
+static void print_graph(printer *p, const rlx_graph *g) {
+  const printer outer = *p;
+  p->g = g;
+  p->indent += 2;
+  str_add(&p->out, "graph ");
+  str_add_quoted(&p->out, g->name);
+  str_add(&p->out, " {\n");
+  for (size_t i = 0; i < g->nodes.n; i++) print_node(p, &g->nodes.data[i]);
+  if (g->outputs.n) str_addf(&p->out, "%*sreturn ", p->indent, "");
+  for (size_t i = 0; i < g->outputs.n; i++) {
+    if (i) str_add(&p->out, ", ");
+    print_value(&p->out, g->outputs.data[i].value);
+    str_add(&p->out, " ");
+    str_add_quoted(&p->out, g->outputs.data[i].name);
+  }
+  if (g->outputs.n) str_add(&p->out, "\n");
+  p->g = outer.g;
+  p->indent = outer.indent;
+  str_addf(&p->out, "%*s}", p->indent, "");
+}
+
 rlx_status rlx_graph_print(const rlx_graph *g, char **out_text, rlx_tensors *blobs) {
   if (!g || !out_text) return status_set(RLX_ERROR_ARGUMENT, "rlx_graph_print: an argument is NULL");
   *out_text = NULL;
-  printer p = {.g = g, .blobs = blobs};
-  str_add(&p.out, "graph ");
-  str_add_quoted(&p.out, g->name);
-  str_add(&p.out, " {\n");
-  for (size_t i = 0; i < g->nodes.n; i++) print_node(&p, &g->nodes.data[i]);
-  if (g->outputs.n) str_add(&p.out, "  return ");
-  for (size_t i = 0; i < g->outputs.n; i++) {
-    if (i) str_add(&p.out, ", ");
-    print_value(&p.out, g->outputs.data[i].value);
-    str_add(&p.out, " ");
-    str_add_quoted(&p.out, g->outputs.data[i].name);
-  }
-  str_add(&p.out, g->outputs.n ? "\n}\n" : "}\n");
+  printer p = {.blobs = blobs};
+  print_graph(&p, g);
+  str_add(&p.out, "\n");
+  map_free(&p.numbers);
   if (p.status == RLX_OK && p.out.failed) p.status = status_memory(p.out.n);
   if (p.status != RLX_OK) str_free(&p.out);
   *out_text = p.out.data;

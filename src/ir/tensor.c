@@ -141,6 +141,8 @@ void rlx_tensor_free(rlx_tensor *tensor) {
   mem_free(tensor);
 }
 
+void rlx_string_free(char *string) { mem_free(string); }
+
 rlx_dtype rlx_tensor_dtype(const rlx_tensor *tensor) {
   return tensor ? tensor->dtype : RLX_DTYPE_COUNT;
 }
@@ -191,28 +193,18 @@ static uint64_t real_to_uint(double v) {
   return v >= 0x1p64 ? UINT64_MAX : (uint64_t)v;
 }
 
-static uint16_t get_16(const rlx_tensor *t, int64_t i) {
-  uint16_t v;
-  memcpy(&v, element(t, i, sizeof v), sizeof v);
-  return v;
-}
-static void set_16(rlx_tensor *t, int64_t i, uint16_t v) {
-  memcpy(element(t, i, sizeof v), &v, sizeof v);
-}
+/* Element i of t as a T; where the data lies, it need not be aligned for one. */
+#define GET(T) (*(T *)memcpy(&(T){0}, element(t, i, sizeof(T)), sizeof(T)))
+#define SET(T, v) memcpy(element(t, i, sizeof(T)), &(T){(T)(v)}, sizeof(T))
 
 double tensor_real(const rlx_tensor *t, int64_t i) {
   switch (t->dtype) {
-#define X(NAME, T)                                 \
-  case RLX_##NAME: {                               \
-    T v;                                           \
-    memcpy(&v, element(t, i, sizeof v), sizeof v); \
-    return (double)v;                              \
-  }
+#define X(NAME, T) case RLX_##NAME: return (double)GET(T);
     INTEGERS(X)
     REALS(X)
 #undef X
-    case RLX_F16: return half_to_double(get_16(t, i));
-    case RLX_BF16: return bf16_to_double(get_16(t, i));
+    case RLX_F16: return half_to_double(GET(uint16_t));
+    case RLX_BF16: return bf16_to_double(GET(uint16_t));
     case RLX_C64: return creal(tensor_complex(t, i));
     default: return 0;
   }
@@ -220,12 +212,7 @@ double tensor_real(const rlx_tensor *t, int64_t i) {
 
 int64_t tensor_int(const rlx_tensor *t, int64_t i) {
   switch (t->dtype) {
-#define X(NAME, T)                                 \
-  case RLX_##NAME: {                               \
-    T v;                                           \
-    memcpy(&v, element(t, i, sizeof v), sizeof v); \
-    return (int64_t)v;                             \
-  }
+#define X(NAME, T) case RLX_##NAME: return (int64_t)GET(T);
     INTEGERS(X)
 #undef X
     default: return real_to_int(tensor_real(t, i));
@@ -253,16 +240,11 @@ int64_t rlx_tensor_int(const rlx_tensor *tensor, int64_t index) {
 
 void tensor_set_real(rlx_tensor *t, int64_t i, double v) {
   switch (t->dtype) {
-#define X(NAME, T)                                 \
-  case RLX_##NAME: {                               \
-    T r = (T)v;                                    \
-    memcpy(element(t, i, sizeof r), &r, sizeof r); \
-    return;                                        \
-  }
+#define X(NAME, T) case RLX_##NAME: SET(T, v); return;
     REALS(X)
 #undef X
-    case RLX_F16: set_16(t, i, half_from_double(v)); return;
-    case RLX_BF16: set_16(t, i, bf16_from_double(v)); return;
+    case RLX_F16: SET(uint16_t, half_from_double(v)); return;
+    case RLX_BF16: SET(uint16_t, bf16_from_double(v)); return;
     case RLX_C64: tensor_set_complex(t, i, v); return;
     case RLX_U64: tensor_set_int(t, i, (int64_t)real_to_uint(v)); return;
     case RLX_BOOL: tensor_set_int(t, i, v != 0); return;
@@ -273,12 +255,7 @@ void tensor_set_real(rlx_tensor *t, int64_t i, double v) {
 void tensor_set_int(rlx_tensor *t, int64_t i, int64_t v) {
   if (t->dtype == RLX_BOOL) v = v != 0;
   switch (t->dtype) {
-#define X(NAME, T)                                 \
-  case RLX_##NAME: {                               \
-    T r = (T)v;                                    \
-    memcpy(element(t, i, sizeof r), &r, sizeof r); \
-    return;                                        \
-  }
+#define X(NAME, T) case RLX_##NAME: SET(T, v); return;
     INTEGERS(X)
     REALS(X)
 #undef X
@@ -297,6 +274,8 @@ void tensor_set_complex(rlx_tensor *t, int64_t i, double complex v) {
   float r[2] = {(float)creal(v), (float)cimag(v)};
   memcpy(element(t, i, sizeof r), r, sizeof r);
 }
+#undef GET
+#undef SET
 
 /* --- filling */
 

@@ -2,6 +2,7 @@
 #include <rlx/model.h>
 
 #include "base/options.h"
+#include "base/span.h"
 #include "load/onnx_model.h"
 #include "load/rlx_file.h"
 #include "load/safetensors.h"
@@ -31,10 +32,12 @@ rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
   *out_graph = NULL;
   rlx_load_options limits;
   io_map *file;
+  const uint64_t begin = span_begin();
   RLX_TRY(read_limits(options, &limits));
   RLX_TRY(io_map_open(path, limits.max_file_bytes, &file));
   rlx_status status = safetensors_is(file) ? rlx_file_read(file, out_graph)
                                            : onnx_file_read(file, path, &limits, out_graph);
   io_map_free(file);
+  span_end(begin, "load", "model", path);
   return status == RLX_OK ? status : status_at(status, "%s", path);
 }

@@ -297,15 +297,9 @@ rlx_status rlx_tensor_save_npy(const rlx_tensor *tensor, const char *path) {
     return status_set(RLX_ERROR_ARGUMENT, "rlx_tensor_save_npy: tensor or path is NULL");
   }
   str head = {NULL, 0, 0, false};
-  io_write *to = NULL;
   rlx_status status = npy_header(tensor, &head);
   if (status != RLX_OK) status = status_at(status, "%s", path);
-  if (status == RLX_OK) status = io_write_open(path, &to);
-  if (status == RLX_OK) {
-    io_write_bytes(to, head.data, head.n);
-    io_write_bytes(to, tensor->data, tensor->bytes);
-    status = io_write_commit(to);
-  }
+  else status = io_write_file(path, &head, tensor->data, tensor->bytes);
   str_free(&head);
   return status;
 }

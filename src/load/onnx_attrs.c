@@ -38,6 +38,21 @@ static rlx_status read_reals(const pb_numbers *numbers, arena *mem, rlx_reals *o
   return RLX_OK;
 }
 
+static rlx_status read_texts(const pb_spans *spans, arena *mem, onnx_texts *out) {
+  const char **v = arena_new(mem, spans->n, sizeof *v);
+  if (!v) return status_memory(spans->n * sizeof *v);
+  for (size_t i = 0; i < spans->n; i++) RLX_TRY(pb_text(spans->data[i], mem, &v[i]));
+  *out = (onnx_texts){v, spans->n};
+  return RLX_OK;
+}
+
+static rlx_status read_body(onnx_attrs *a, pb_span graph, const onnx_body **out) {
+  onnx_body *body = arena_new(&a->mem, 1, sizeof *body);
+  if (!body) return status_memory(sizeof *body);
+  *out = body;
+  return pb_decode(&proto_graph_table, graph, &a->mem, &body->graph);
+}
+
 static rlx_status read_tensor(onnx_attrs *a, onnx_model *m, pb_span in, rlx_tensor **out) {
   RLX_TRY(tensor_pb_read(in, m->file, &m->external, &a->mem, out));
   if (vec_push(&a->tensors, *out)) return RLX_OK;
@@ -68,6 +83,12 @@ static rlx_status read_value(onnx_attrs *a, onnx_model *m, const proto_attr *p, 
     case PROTO_INTS:
       out->type = ONNX_INTS;
       return read_ints(&p->ints, &a->mem, &out->ints);
+    case PROTO_GRAPH:
+      out->type = ONNX_GRAPH;
+      return read_body(a, p->graph, &out->body);
+    case PROTO_STRINGS:
+      out->type = ONNX_STRINGS;
+      return read_texts(&p->strings, &a->mem, &out->strings);
     default:
       out->type = ONNX_OTHER;
       return RLX_OK;

@@ -5,6 +5,10 @@
 #include "load/onnx_model.h"
 #include "ops/onnx.h"
 
+typedef struct onnx_body {
+  proto_graph graph;
+} onnx_body;
+
 /* Zero-initialise before use. */
 typedef struct onnx_attrs {
   VEC(onnx_attr) list;

@@ -5,26 +5,11 @@
  * functions unfolded, is bounded by the limits; sentences name the node. */
 #include <string.h>
 
-#include "load/onnx_attrs.h"
-#include "load/onnx_names.h"
-
-typedef struct builder {
-  onnx_model *m;
-  rlx_graph *g;
-  dim_names dims;
-  uint64_t built;
-} builder;
-
-typedef struct body { /* what the nodes of one graph or function see */
-  onnx_scope scope;
-  const onnx_opsets *opsets;
-  const onnx_attrs *attrs; /* of the call, NULL in the main graph */
-  size_t depth;
-} body;
+#include "load/onnx_build.h"
 
 /* --- leaves */
 
-static rlx_status add_initializer(builder *b, body *in, pb_span proto, arena *mem) {
+rlx_status build_initializer(builder *b, body *in, pb_span proto, arena *mem) {
   proto_tensor p = {0};
   const char *name;
   rlx_tensor *t;
@@ -136,13 +121,15 @@ static rlx_status read_step(builder *b, body *in, pb_span proto, step *s) {
   s->out = arena_new(&s->mem, n_out, sizeof *s->out);
   if (!s->in || !s->out) return status_memory((n + n_out) * sizeof *s->in);
   for (size_t i = 0; i < n; i++) {
-    RLX_TRY(scope_find(&in->scope, s->p.inputs.data[i], &s->mem, &s->in[i]));
+    RLX_TRY(build_find(b->g, in, s->p.inputs.data[i], &s->mem, &s->in[i]));
     if (s->in[i].id) s->n_in = i + 1;
   }
   return RLX_OK;
 }
 
-static rlx_status build_operator(builder *b, step *s) {
+static rlx_status build_operator(builder *b, body *in, step *s) {
+  body_place at = {b, in, &s->p};
+  const onnx_reader reader = {body_splice, body_close, body_split, &at};
   onnx_node n = {.g = b->g,
                  .op = s->head.op,
                  .domain = s->head.domain,
@@ -153,13 +140,12 @@ static rlx_status build_operator(builder *b, step *s) {
                  .in = s->in,
                  .n_in = s->n_in,
                  .out = s->out,
-                 .n_out = s->p.outputs.n};
+                 .n_out = s->p.outputs.n,
+                 .reader = &reader};
   graph_label(b->g, s->head.label);
   RLX_TRY(onnx_import(&n));
   return rlx_graph_status(b->g);
 }
-
-static rlx_status build_nodes(builder *b, body *in, const pb_spans *nodes);
 
 /* Binds what the call gives, builds the body, takes what it returns. */
 static rlx_status unfold(builder *b, body *in, const proto_function *f, step *s) {
@@ -170,9 +156,11 @@ static rlx_status unfold(builder *b, body *in, const proto_function *f, step *s)
   for (size_t i = 0; i < f->inputs.n; i++) {
     RLX_TRY(scope_bind(&in->scope, f->inputs.data[i], i < s->n_in ? s->in[i] : RLX_NIL));
   }
-  RLX_TRY(build_nodes(b, in, &f->nodes));
+  in->nodes = &f->nodes;
+  in->outputs = f->outputs;
+  RLX_TRY(build_nodes(b, in, &f->nodes, 0));
   for (size_t i = 0; i < s->p.outputs.n; i++) {
-    RLX_TRY(scope_find(&in->scope, f->outputs.data[i], &s->mem, &s->out[i]));
+    RLX_TRY(build_find(b->g, in, f->outputs.data[i], &s->mem, &s->out[i]));
   }
   return RLX_OK;
 }
@@ -196,18 +184,19 @@ static rlx_status build_step(builder *b, body *in, pb_span proto, step *s) {
     return status_set(RLX_ERROR_LIMIT, "more than %llu nodes with all functions unfolded",
                       (unsigned long long)b->m->limits.max_nodes);
   }
-  RLX_TRY(s->head.function ? build_call(b, in, s) : build_operator(b, s));
-  for (size_t i = 0; i < s->p.outputs.n; i++) {
+  RLX_TRY(s->head.function ? build_call(b, in, s) : build_operator(b, in, s));
+  for (size_t i = 0; i < s->p.outputs.n && !in->ended; i++) {
     if (s->p.outputs.data[i].n == 0) continue;
     RLX_TRY(scope_bind_output(&in->scope, s->p.outputs.data[i], s->out[i]));
   }
   return RLX_OK;
 }
 
-static rlx_status build_nodes(builder *b, body *in, const pb_spans *nodes) {
+rlx_status build_nodes(builder *b, body *in, const pb_spans *nodes, size_t first) {
   rlx_status status = RLX_OK;
-  for (size_t i = 0; i < nodes->n && status == RLX_OK; i++) {
+  for (size_t i = first; i < nodes->n && !in->ended && status == RLX_OK; i++) {
     step s = {0};
+    in->rest = i + 1;
     status = build_step(b, in, nodes->data[i], &s);
     if (status != RLX_OK) {
       status = status_at(status, "node %zu '%s' (%s)", i, s.head.label ? s.head.label : "",
@@ -227,10 +216,12 @@ static rlx_status build(builder *b, body *in, arena *mem) {
   RLX_TRY(pb_text(p->name, mem, &name));
   RLX_TRY(rlx_graph_create(name, &b->g));
   for (size_t i = 0; i < p->initializers.n; i++) {
-    RLX_TRY(add_initializer(b, in, p->initializers.data[i], mem));
+    RLX_TRY(build_initializer(b, in, p->initializers.data[i], mem));
   }
   RLX_TRY(add_inputs(b, in, mem));
-  RLX_TRY(build_nodes(b, in, &p->nodes));
+  RLX_TRY(build_outputs(&p->outputs, mem, &in->outputs));
+  in->nodes = &p->nodes;
+  RLX_TRY(build_nodes(b, in, &p->nodes, 0));
   return add_outputs(b, in, mem);
 }
 

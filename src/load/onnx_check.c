@@ -6,12 +6,10 @@
 #include "load/onnx_model.h"
 #include "ops/onnx.h"
 
-#define MAX_LINES 1000
-
 typedef struct check {
   onnx_model *m;
   uint64_t seen, unmapped;
-  str lines;
+  lines list;
   arena mem;
   map dtypes; /* value name -> TensorProto.DataType, filled when first asked for */
   bool dtypes_read;
@@ -99,14 +97,14 @@ static rlx_status first_dtype(check *c, const proto_node *p, arena *mem, const c
   return RLX_OK;
 }
 
-/* `why` is added in brackets; `in_main` tells whether names are those of the main graph. */
+/* `in_main` tells whether names are those of the main graph. */
 static rlx_status list_node(check *c, const onnx_head *head, const proto_node *p, bool in_main,
-                            const char *why, arena *mem) {
+                            arena *mem) {
   const char *dtype = "dtype unknown";
-  if (++c->unmapped > MAX_LINES) return RLX_OK;
+  c->unmapped++;
   if (in_main) RLX_TRY(first_dtype(c, p, mem, &dtype));
-  str_addf(&c->lines, "\n  %.80s '%.120s' (%.80s, opset %lld, %s%s)", head->op, head->label,
-           head->domain[0] ? head->domain : "ai.onnx", (long long)head->opset, dtype, why);
+  lines_addf(&c->list, "%.80s '%.120s' (%.80s, opset %lld, %s)", head->op, head->label,
+             head->domain[0] ? head->domain : "ai.onnx", (long long)head->opset, dtype);
   return RLX_OK;
 }
 
@@ -121,11 +119,10 @@ static rlx_status check_subgraph(check *c, pb_span graph, const onnx_opsets *ops
 }
 
 static rlx_status check_attrs(check *c, const proto_node *p, const onnx_opsets *opsets,
-                              size_t depth, arena *mem, bool *out_subgraphs) {
+                              size_t depth, arena *mem) {
   for (size_t i = 0; i < p->attrs.n; i++) {
     proto_attr attr = {0};
     RLX_TRY(pb_decode(&proto_attr_table, p->attrs.data[i], mem, &attr));
-    *out_subgraphs = *out_subgraphs || attr.graph.data || attr.graphs.n;
     if (attr.graph.data) RLX_TRY(check_subgraph(c, attr.graph, opsets, depth, mem));
     for (size_t j = 0; j < attr.graphs.n; j++) {
       RLX_TRY(check_subgraph(c, attr.graphs.data[j], opsets, depth, mem));
@@ -138,15 +135,13 @@ static rlx_status check_node(check *c, pb_span in, const onnx_opsets *opsets, si
                              bool in_main, arena *mem) {
   proto_node p = {0};
   onnx_head head;
-  bool subgraphs = false;
   RLX_TRY(pb_decode(&proto_node_table, in, mem, &p));
   RLX_TRY(onnx_read_head(c->m, opsets, &p, mem, &head));
   if (!head.function && !onnx_known(head.domain, head.op, head.opset)) {
-    RLX_TRY(list_node(c, &head, &p, in_main, "", mem));
-    return check_attrs(c, &p, opsets, depth, mem, &subgraphs);
+    RLX_TRY(list_node(c, &head, &p, in_main, mem));
+    return check_attrs(c, &p, opsets, depth, mem);
   }
-  RLX_TRY(check_attrs(c, &p, opsets, depth, mem, &subgraphs));
-  if (subgraphs) return list_node(c, &head, &p, in_main, ", has sub-graphs", mem);
+  RLX_TRY(check_attrs(c, &p, opsets, depth, mem));
   if (!head.function || head.function->checked) return RLX_OK;
   head.function->checked = true;
   return check_nodes(c, &head.function->p.nodes, &head.function->opsets, depth + 1, false);
@@ -178,16 +173,11 @@ rlx_status onnx_preflight(onnx_model *m) {
   if (status == RLX_OK) status = check_types(&c, &m->graph.outputs, "output");
   if (status == RLX_OK) status = check_nodes(&c, &m->graph.nodes, &m->opsets, 1, true);
   if (status == RLX_OK && c.unmapped) {
-    if (c.unmapped > MAX_LINES) {
-      str_addf(&c.lines, "\n  and %llu more", (unsigned long long)(c.unmapped - MAX_LINES));
-    }
-    status = c.lines.failed
-                 ? status_memory(c.lines.cap)
-                 : status_set(RLX_ERROR_UNSUPPORTED, "%llu of %llu nodes have no mapping:%s",
-                              (unsigned long long)c.unmapped, (unsigned long long)c.seen,
-                              c.lines.data);
+    status = status_set(RLX_ERROR_UNSUPPORTED, "%llu of %llu nodes have no mapping:%s",
+                        (unsigned long long)c.unmapped, (unsigned long long)c.seen,
+                        lines_end(&c.list));
   }
-  str_free(&c.lines);
+  lines_free(&c.list);
   map_free(&c.dtypes);
   arena_free(&c.mem);
   return status;

@@ -5,7 +5,8 @@
 
 #include "base/str.h"
 
-#define MAX_OPSETS 256 /* domains; they are searched one by one */
+#define MAX_OPSETS 256  /* domains; they are searched one by one */
+#define NEWEST_OPSET 28 /* of ai.onnx; what later ones change of an operator is not known */
 
 static rlx_status read_domain(pb_span in, arena *mem, const char **out_domain) {
   RLX_TRY(pb_text(in, mem, out_domain));
@@ -27,6 +28,10 @@ static rlx_status read_opsets(const pb_spans *imports, arena *mem, onnx_opsets *
     RLX_TRY(pb_decode(&proto_opset_table, imports->data[i], mem, &p));
     RLX_TRY(read_domain(p.domain, mem, &o->domain));
     o->version = p.version;
+    if (!o->domain[0] && o->version > NEWEST_OPSET) {
+      return status_set(RLX_ERROR_UNSUPPORTED, "opset %lld of ai.onnx, the newest known is %d",
+                        (long long)o->version, NEWEST_OPSET);
+    }
     for (size_t j = 0; j < i; j++) {
       if (strcmp(out->data[j].domain, o->domain) != 0) continue;
       if (out->data[j].version == o->version) continue;
@@ -76,8 +81,9 @@ static rlx_status read_functions(onnx_model *m, const pb_spans *functions) {
   return RLX_OK;
 }
 
-rlx_status onnx_open(onnx_model *m, io_map *file, const char *path,
-                     const rlx_load_options *limits) {
+/* Decodes the model's own messages into *m, which close_model frees in any case. */
+static rlx_status open_model(onnx_model *m, io_map *file, const char *path,
+                             const rlx_load_options *limits) {
   *m = (onnx_model){.file = file, .limits = *limits, .external = {.model_path = path}};
   m->external.max_bytes = limits->max_file_bytes;
   proto_model p = {0};
@@ -101,7 +107,7 @@ rlx_status onnx_open(onnx_model *m, io_map *file, const char *path,
   return read_functions(m, &p.functions);
 }
 
-void onnx_close(onnx_model *m) {
+static void close_model(onnx_model *m) {
   external_free(&m->external);
   map_free(&m->function_index);
   arena_free(&m->mem);
@@ -127,9 +133,9 @@ rlx_status onnx_read_head(onnx_model *m, const onnx_opsets *opsets, const proto_
 rlx_status onnx_file_read(io_map *file, const char *path, const rlx_load_options *limits,
                           rlx_graph **out_graph) {
   onnx_model m;
-  rlx_status status = onnx_open(&m, file, path, limits);
+  rlx_status status = open_model(&m, file, path, limits);
   if (status == RLX_OK) status = onnx_preflight(&m);
   if (status == RLX_OK) status = onnx_build(&m, out_graph);
-  onnx_close(&m);
+  close_model(&m);
   return status;
 }

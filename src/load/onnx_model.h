@@ -1,6 +1,6 @@
 /* load/onnx_model.h: an ONNX file opened: what the preflight and the builder read from.
  *
- * onnx_open decodes the model's own messages; nodes are decoded one by one when reached. */
+ * The model's own messages are decoded first; nodes one by one when reached. */
 #ifndef LOAD_ONNX_MODEL_H
 #define LOAD_ONNX_MODEL_H
 
@@ -41,10 +41,6 @@ typedef struct onnx_head { /* a node without its operands */
   int64_t opset;
   onnx_function *function; /* NULL: an operator */
 } onnx_head;
-
-/* Fills *m, which onnx_close frees in any case. */
-rlx_status onnx_open(onnx_model *m, io_map *file, const char *path, const rlx_load_options *limits);
-void onnx_close(onnx_model *m);
 
 /* What a decoded node is, where `opsets` are in force. Texts live in `mem`. */
 rlx_status onnx_read_head(onnx_model *m, const onnx_opsets *opsets, const proto_node *p, arena *mem,

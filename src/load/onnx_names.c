@@ -24,6 +24,11 @@ rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value) {
   return scope_bind(s, name, value);
 }
 
+bool scope_has(const onnx_scope *s, pb_span name, arena *scratch) {
+  const char *key;
+  return !name.n || (pb_text(name, scratch, &key) == RLX_OK && map_get(&s->values, key, &(uint64_t){0}));
+}
+
 rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value) {
   const char *key;
   uint64_t id;

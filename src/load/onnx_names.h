@@ -14,6 +14,7 @@ typedef struct onnx_scope {
 rlx_status scope_bind(onnx_scope *s, pb_span name, rlx_val value);
 /* Also binds an output that the importer of its node does not compute: using it is an error. */
 rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value);
+bool scope_has(const onnx_scope *s, pb_span name, arena *scratch); /* an empty name: yes */
 /* The value of that name; an empty name is RLX_NIL, absent.
  * Errors: RLX_ERROR_FORMAT for a name that is not bound (yet). */
 rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value);

@@ -62,6 +62,7 @@ static const pb_field attr_fields[] = {
     F(6, SPAN, attr, graph),
     F(7, F32S, attr, floats),
     F(8, INTS, attr, ints),
+    F(9, SPANS, attr, strings),
     F(11, SPANS, attr, graphs),
     F(20, INT, attr, type),
     F(21, SPAN, attr, ref),

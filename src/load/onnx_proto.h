@@ -36,8 +36,10 @@ enum {
   PROTO_INT = 2,
   PROTO_STRING = 3,
   PROTO_TENSOR = 4,
+  PROTO_GRAPH = 5,
   PROTO_FLOATS = 6,
-  PROTO_INTS = 7
+  PROTO_INTS = 7,
+  PROTO_STRINGS = 8
 };
 typedef struct proto_attr {
   pb_span name, ref; /* ref: the function's attribute that stands here */
@@ -45,7 +47,7 @@ typedef struct proto_attr {
   float f;
   pb_span s, tensor, graph;
   pb_numbers floats, ints;
-  pb_spans graphs;
+  pb_spans strings, graphs;
 } proto_attr;
 
 enum { PROTO_EXTERNAL = 1 }; /* of TensorProto.data_location */

@@ -185,29 +185,11 @@ static const char *dtype_text(rlx_dtype dtype) {
   return NULL;
 }
 
-/* JSON text in quotes. Bytes that are not ASCII stay as they are. */
-static void add_json(str *s, const char *text) {
-  str_add(s, "\"");
-  for (; *text; text++) {
-    const unsigned char c = (unsigned char)*text;
-    if (c == '"' || c == '\\') {
-      str_addf(s, "\\%c", c);
-    } else if (c < 0x20) {
-      str_addf(s, "\\u%04x", (unsigned)c);
-    } else {
-      str_add_n(s, text, 1);
-    }
-  }
-  str_add(s, "\"");
-}
-
 static rlx_status add_entry(str *s, const char *name, const rlx_tensor *t, size_t begin) {
-  if (!dtype_text(t->dtype)) {
-    return status_set(RLX_ERROR_UNSUPPORTED, "'%.200s': safetensors has no element type for %s",
-                      name, dtype_name(t->dtype));
-  }
   str_add(s, ",\n");
-  add_json(s, name);
+  if (!str_add_json(s, name)) {
+    return status_set(RLX_ERROR_ARGUMENT, "'%.200s': a name in safetensors is UTF-8", name);
+  }
   str_addf(s, ":{\"dtype\":\"%s\",\"shape\":[", dtype_text(t->dtype));
   for (uint32_t i = 0; i < t->rank; i++) {
     str_addf(s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
@@ -220,6 +202,12 @@ static rlx_status add_entry(str *s, const char *name, const rlx_tensor *t, size_
 static rlx_status data_order(const rlx_tensors *tensors, size_t **out_order) {
   static const size_t widths[] = {8, 4, 2, 1};
   const size_t n = rlx_tensors_count(tensors);
+  for (size_t i = 0; i < n; i++) {
+    const rlx_dtype dtype = rlx_tensors_at(tensors, i)->dtype;
+    if (dtype_text(dtype)) continue;
+    return status_set(RLX_ERROR_UNSUPPORTED, "'%.200s': safetensors has no element type for %s",
+                      rlx_tensors_name(tensors, i), dtype_name(dtype));
+  }
   size_t *order = mem_new(n, sizeof *order), at = 0;
   if (!order) return status_memory(n * sizeof *order);
   for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
@@ -236,9 +224,9 @@ static rlx_status make_header(const rlx_tensors *tensors, const size_t *order,
   str_add(s, "{\"__metadata__\":{");
   for (size_t i = 0; keys_values[i]; i += 2) {
     if (i) str_add(s, ",");
-    add_json(s, keys_values[i]);
+    (void)str_add_json(s, keys_values[i]); /* our own, all ASCII */
     str_add(s, ":");
-    add_json(s, keys_values[i + 1]);
+    (void)str_add_json(s, keys_values[i + 1]);
   }
   str_add(s, "}");
   size_t begin = 0;
@@ -279,4 +267,35 @@ rlx_status safetensors_write(const char *path, const rlx_tensors *tensors,
   mem_free(order);
   str_free(&header);
   return status;
+}
+
+/* --- files of tensors alone */
+
+rlx_status rlx_tensors_load_safetensors(const char *path, rlx_tensors **out_tensors) {
+  if (!path || !out_tensors) {
+    return status_set(RLX_ERROR_ARGUMENT,
+                      "rlx_tensors_load_safetensors: path or out_tensors is NULL");
+  }
+  *out_tensors = NULL;
+  io_map *file;
+  rlx_tensors *list = NULL;
+  RLX_TRY(io_map_open(path, 0, &file));
+  rlx_status status = rlx_tensors_create(&list);
+  if (status == RLX_OK) status = safetensors_read(file, list, NULL, NULL);
+  io_map_free(file);
+  if (status != RLX_OK) {
+    rlx_tensors_free(list);
+    return status_at(status, "%s", path);
+  }
+  *out_tensors = list;
+  return RLX_OK;
+}
+
+rlx_status rlx_tensors_save_safetensors(const rlx_tensors *tensors, const char *path) {
+  if (!tensors || !path) {
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_tensors_save_safetensors: tensors or path is NULL");
+  }
+  const char *const metadata[] = {NULL};
+  const rlx_status status = safetensors_write(path, tensors, metadata);
+  return status == RLX_OK || status == RLX_ERROR_IO ? status : status_at(status, "%s", path);
 }

@@ -257,13 +257,7 @@ rlx_status rlx_tensor_save_pb(const rlx_tensor *tensor, const char *name, const 
     str_add(&head, name);
   }
   add_length(&head, 9, tensor->bytes);
-  io_write *to = NULL;
-  rlx_status status = head.failed ? status_memory(head.cap) : io_write_open(path, &to);
-  if (status == RLX_OK) {
-    io_write_bytes(to, head.data, head.n);
-    io_write_bytes(to, tensor->data, tensor->bytes);
-    status = io_write_commit(to);
-  }
+  const rlx_status status = io_write_file(path, &head, tensor->data, tensor->bytes);
   str_free(&head);
   return status;
 }

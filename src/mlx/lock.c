@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/span.h"
 #include "base/status.h"
 #include "mlx/shim.h"
 
@@ -64,7 +65,11 @@ rlx_status lock_enter(void) {
     depth++;
     return RLX_OK;
   }
-  mutex_lock();
+  if (!mutex_try()) {
+    const uint64_t begin = span_begin();
+    mutex_lock();
+    span_end(begin, "lock", "wait", "");
+  }
   return enter_first();
 }
 

@@ -6,7 +6,7 @@
  *            handle is put on a list that the next holder drains.
  *            A reference keeps the buffer of an intermediate alive: keep the results and reset the
  *            context before they are scheduled, then MLX frees and reuses the others as it goes.
- *   Threads: all calls but mx_drop and mx_event_wait need the runtime lock (lock.h).
+ *   Threads: all calls but mx_drop, mx_trace_free and mx_event_wait need the runtime lock (lock.h).
  *   Errors:  sticky in the context: after the first failure calls return NULL and do nothing.
  *            Nothing throws out of here. */
 #ifndef MLX_SHIM_H
@@ -61,6 +61,30 @@ rlx_status mx_event_wait(mx_event *event) MX_NOEXCEPT;
 /* After the wait: a pointer to row-major data on the host, valid while a reference is kept. */
 rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data) MX_NOEXCEPT;
 
+/* --- traces: a computation recorded once and replayed with new inputs
+ *
+ * mx_trace: build on placeholders as on any arrays, under any context of the device; mx_trace_create
+ * records how `out` comes from `in`, fused by MLX's compiler where that is real (mx_trace_fuses).
+ *   Owner:   whoever made it; mx_trace_free never blocks, also while a replay of it is under way.
+ *   Threads: made, replayed and freed on any thread, the first two with the runtime lock: a trace
+ *            belongs to no thread and to no cache of MLX. It never changes, so replays may overlap.
+ *   Errors:  of building: the context's, as ever; then no trace is made. */
+typedef struct mx_trace mx_trace;
+/* Stands for an input of a trace. Scheduling it, or what comes from it, fails. */
+mx mx_placeholder(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims) MX_NOEXCEPT;
+/* `in`: distinct placeholders. Other arrays that `out` comes from (params, constants) are held by the
+ * trace: what must differ between replays has to be an input. Fails if the context has failed. */
+rlx_status mx_trace_create(mx_ctx *m, const mx *in, size_t n_in, const mx *out, size_t n_out,
+                           mx_trace **out_trace) MX_NOEXCEPT;
+/* The same computation on other inputs, of the placeholders' shapes and dtypes (else a status).
+ * `out` receives n_out arrays: unscheduled, the context's, as from any operation. */
+rlx_status mx_trace_run(mx_ctx *m, const mx_trace *trace, const mx *in, size_t n_in, mx *out,
+                        size_t n_out) MX_NOEXCEPT;
+void mx_trace_free(mx_trace *trace) MX_NOEXCEPT;
+/* Does MLX fuse what a trace holds? On a GPU yes. On a CPU its compiler would call g++ at run time
+ * and load what it finds in a shared folder: only if RLX_MLX_TRACE=cpu, for tests, in a private one. */
+bool mx_trace_fuses(mx_device device) MX_NOEXCEPT;
+
 /* --- the process */
 bool mx_gpu_available(void) MX_NOEXCEPT;
 const char *mx_version(void) MX_NOEXCEPT;
@@ -87,6 +111,7 @@ void mx_drain(void) MX_NOEXCEPT;
 /* A list as the ints that MLX takes, owned by the context until its reset. */
 const int *mx_ints(mx_ctx *m, const int64_t *v, size_t n) MX_NOEXCEPT;
 mx mx_cast(mx_ctx *m, mx a, rlx_dtype dtype) MX_NOEXCEPT;
+mx mx_view(mx_ctx *m, mx a, rlx_dtype dtype) MX_NOEXCEPT; /* the same bits, of the same width */
 mx mx_where(mx_ctx *m, mx cond, mx a, mx b) MX_NOEXCEPT;
 mx mx_reshape(mx_ctx *m, mx a, size_t rank, const int64_t *dims) MX_NOEXCEPT;
 mx mx_broadcast_to(mx_ctx *m, mx a, size_t rank, const int64_t *dims) MX_NOEXCEPT;
@@ -117,7 +142,14 @@ mx mx_scatter(mx_ctx *m, mx a, const mx *indices, size_t n_indices, mx updates, 
 mx mx_gather(mx_ctx *m, mx a, const mx *indices, size_t n_indices, const int *axes,
              const int *slice_sizes, size_t rank) MX_NOEXCEPT;
 mx mx_matmul(mx_ctx *m, mx a, mx b) MX_NOEXCEPT;
+mx mx_addmm(mx_ctx *m, mx a, mx b, mx c) MX_NOEXCEPT; /* a b + c */
 mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices) MX_NOEXCEPT;
+/* Over the last axis; the scale w and the bias b may be NULL. */
+mx mx_layer_norm(mx_ctx *m, mx a, mx w, mx b, double eps) MX_NOEXCEPT;
+mx mx_rms_norm(mx_ctx *m, mx a, mx w, double eps) MX_NOEXCEPT;
+/* Attention of q [B,H,T,D] over k, v [B,K,S,..], H a multiple of K; the mask (NULL: none) broadcasts
+ * to [B,H,T,S]: a bool keeps, a number is added; causal: the last query sees all keys. */
+mx mx_attention(mx_ctx *m, mx q, mx k, mx v, double scale, bool causal, mx mask) MX_NOEXCEPT;
 /* channels last: x [N,..,C], w [O,..,C/groups]; n spatial axes; lists of n */
 mx mx_conv(mx_ctx *m, mx x, mx w, const int *strides, const int *pads_before, const int *pads_after,
            const int *kernel_dilation, const int *input_dilation, size_t n, int groups) MX_NOEXCEPT;

@@ -14,8 +14,8 @@ constexpr mc::Dtype plain[] = {mc::bool_,    mc::uint8,   mc::uint16,  mc::uint3
                                mc::bfloat16, mc::float32, mc::float64, mc::complex64};
 static_assert(RLX_BOOL == 0 && RLX_C64 + 1 == std::size(plain));
 
-/* Handles dropped without the lock, for its next holder. */
-std::atomic<mx> dropped{nullptr};
+/* Dropped without the lock, for its next holder. */
+std::atomic<shim::droppable *> dropped{nullptr};
 
 void release(mx a) noexcept {
   if (a->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete a;
@@ -82,6 +82,18 @@ struct progression {
 };
 
 }  // namespace
+
+void shim::drop(droppable *d) noexcept {
+  if (d == nullptr) return;
+  if (lock_try()) {
+    delete d;
+    (void)lock_leave();
+    return;
+  }
+  d->next = dropped.load(std::memory_order_relaxed);
+  while (!dropped.compare_exchange_weak(d->next, d, std::memory_order_release)) {
+  }
+}
 
 mx shim::wrap(mx_ctx *m, mc::array a) {
   auto handle = std::make_unique<mx_array>(std::move(a));
@@ -166,23 +178,15 @@ mx mx_keep(mx a) noexcept {
 }
 
 void mx_drop(mx a) noexcept {
-  if (a == nullptr || a->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (lock_try()) {
-    delete a;
-    (void)lock_leave();
-    return;
-  }
-  a->next = dropped.load(std::memory_order_relaxed);
-  while (!dropped.compare_exchange_weak(a->next, a, std::memory_order_release)) {
-  }
+  if (a != nullptr && a->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) shim::drop(a);
 }
 
 void mx_drain(void) noexcept {
   if (dropped.load(std::memory_order_relaxed) == nullptr) return;
-  mx next = nullptr;
-  for (mx a = dropped.exchange(nullptr, std::memory_order_acquire); a != nullptr; a = next) {
-    next = a->next;
-    delete a;
+  shim::droppable *next = nullptr;
+  for (auto *d = dropped.exchange(nullptr, std::memory_order_acquire); d != nullptr; d = next) {
+    next = d->next;
+    delete d;
   }
 }
 

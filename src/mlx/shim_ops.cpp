@@ -29,6 +29,10 @@ mx mx_cast(mx_ctx *m, mx a, rlx_dtype dtype) noexcept {
   return op(m, [&] { return mc::astype(at(a), shim::dtype_of(dtype), m->stream); });
 }
 
+mx mx_view(mx_ctx *m, mx a, rlx_dtype dtype) noexcept {
+  return op(m, [&] { return mc::view(at(a), shim::dtype_of(dtype), m->stream); });
+}
+
 mx mx_where(mx_ctx *m, mx cond, mx a, mx b) noexcept {
   return op(m, [&] { return mc::where(at(cond), at(a), at(b), m->stream); });
 }
@@ -57,6 +61,10 @@ mx mx_argsort(mx_ctx *m, mx a, int axis) noexcept {
   return op(m, [&] { return mc::argsort(at(a), axis, m->stream); });
 }
 
+mx mx_addmm(mx_ctx *m, mx a, mx b, mx c) noexcept {
+  return op(m, [&] { return mc::addmm(at(c), at(a), at(b), 1.0f, 1.0f, m->stream); });
+}
+
 mx mx_matmul(mx_ctx *m, mx a, mx b) noexcept {
   return op(m, [&] { return mc::matmul(at(a), at(b), m->stream); });
 }
@@ -66,6 +74,30 @@ mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices) noexcept 
   return op(m, [&] {
     return mc::gather_mm(at(a), at(b), optional(lhs_indices), optional(rhs_indices), false,
                          m->stream);
+  });
+}
+
+static std::optional<mc::array> given(mx a) {
+  return a ? std::optional(a->value) : std::nullopt;
+}
+
+mx mx_layer_norm(mx_ctx *m, mx a, mx w, mx b, double eps) noexcept {
+  return op(m, [&] {
+    return mc::fast::layer_norm(at(a), given(w), given(b), static_cast<float>(eps), m->stream);
+  });
+}
+
+mx mx_rms_norm(mx_ctx *m, mx a, mx w, double eps) noexcept {
+  return op(m, [&] {
+    return mc::fast::rms_norm(at(a), given(w), static_cast<float>(eps), m->stream);
+  });
+}
+
+mx mx_attention(mx_ctx *m, mx q, mx k, mx v, double scale, bool causal, mx mask) noexcept {
+  return op(m, [&] {
+    return mc::fast::scaled_dot_product_attention(
+        at(q), at(k), at(v), static_cast<float>(scale), causal ? "causal" : "",
+        given(mask), std::nullopt, false, m->stream);
   });
 }
 

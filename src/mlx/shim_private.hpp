@@ -21,13 +21,23 @@ extern "C" {
 
 namespace mc = mlx::core;
 
+namespace shim {
+
+/* What is freed under the lock only, but may be let go of without it. */
+struct droppable {
+  virtual ~droppable() = default;
+  droppable *next = nullptr; /* in the list of those that wait for the lock */
+};
+void drop(droppable *d) noexcept; /* never blocks */
+
+}  // namespace shim
+
 /* Counted: references may be dropped from any thread at once, so the count is atomic; the array
  * itself is only touched under the lock. */
-struct mx_array {
+struct mx_array : shim::droppable {
   explicit mx_array(mc::array a) : value(std::move(a)) {}
   mc::array value;
   std::atomic<uint32_t> refs{1};
-  mx_array *next = nullptr; /* in the list of handles that wait for the lock */
 };
 
 struct mx_ctx {

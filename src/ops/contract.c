@@ -1,4 +1,4 @@
-/* ops/contract.c: sums of products: matmul, int_matmul, dot_general, grouped_matmul,
+/* ops/contract.c: sums of products: matmul, linear, int_matmul, dot_general, grouped_matmul,
  * lora_matmul.
  *
  * Laws: integers are exact modulo their width, which MLX's matrix product is not made for; a sum
@@ -217,6 +217,51 @@ RLX_BLOCK(matmul) = {
         "i64[3,2,5], i64[5,2]; i64[5], i64[3,5,2]; u64[5], u64[5]; i32[2,0], i32[0,3];"
         "i8[2,0], i8[0,3]; f32[2,3], f32[4,2] !shape; f32[2,3], f64[3,2] !dtype;"
         "bool[2,2], bool[2,2] !dtype; f32[], f32[2] !shape; f32[2,2,3], f32[3,3,2] !shape"),
+};
+
+/* --- linear */
+
+static rlx_status linear_infer(ir_infer *c) {
+  RLX_TRY(infer_kinds(c, 0, KINDS_FLOAT));
+  RLX_TRY(infer_same_dtype(c, 0, 2));
+  RLX_TRY(infer_rank(c, 0, 2, RLX_MAX_RANK));
+  RLX_TRY(infer_rank(c, 1, 2, 2));
+  RLX_TRY(infer_rank(c, 2, 1, 1));
+  if (infer_differ(c->in[1].dims[1], c->in[2].dims[0]))
+    return infer_fail(c, RLX_ERROR_SHAPE, "y has %lld columns, z %lld elements",
+                      (long long)c->in[1].dims[1], (long long)c->in[2].dims[0]);
+  return matmul_infer(c);
+}
+
+static rlx_status linear_ref(ref_call *c) {
+  RLX_TRY(matmul_ref(c));
+  for (int64_t i = 0; i < c->out[0]->count; i++)
+    tensor_set_real(c->out[0], i,
+                    tensor_real(c->out[0], i) + tensor_real(c->in[2], i % c->in[2]->count));
+  return RLX_OK;
+}
+
+static rlx_val linear_expand(expr_call *c) {
+  return rlx_add(c->b, rlx_matmul(c->b, c->in[0], c->in[1]), c->in[2]);
+}
+
+static void linear_lower(lower_call *c) {
+  const mx x = c->in[0], y = c->in[1], z = c->in[2];
+  const bool nothing = lower_in_type(c, 1)->dims[0] == 0; /* to sum: addmm refuses it */
+  c->out[0] = nothing ? mx_add(c->m, mx_matmul(c->m, x, y), z) : mx_addmm(c->m, x, y, z);
+}
+
+RLX_BLOCK(linear) = {
+    .infer = linear_infer,
+    .ref = linear_ref,
+    .expand = linear_expand,
+    .lower = linear_lower,
+    .cases = CASES("f32[2,3], f32[3,4], f32[4]; f32[5,2,3], f32[3,4], f32[4]; f64[2,3], f64[3,4], f64[4];"
+                   "f16[4,8], f16[8,3], f16[3]; bf16[4,8], bf16[8,3], bf16[3]; f32[2,0], f32[0,3], "
+                   "f32[3]; f32[0,2], f32[2,3], f32[3]; f32[2,3], f32[3,4], f32[3] !shape;"
+                   "f32[3], f32[3,4], f32[4] !shape; f32[2,3], f32[3,4], f32[1,4] !shape;"
+                   "f32[2,3], f32[2,4], f32[4] !shape; i32[2,3], i32[3,4], i32[4] !dtype;"
+                   "f32[2,3], f32[3,4], f16[4] !dtype"),
 };
 
 /* --- int_matmul */

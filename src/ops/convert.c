@@ -124,6 +124,40 @@ RLX_BLOCK(cast) = {
                    "f32[2] !argument"),
 };
 
+/* --- bitcast */
+
+static rlx_status bitcast_infer(ir_infer *c) {
+  const rlx_dtype from = c->in[0].dtype, to = ATTRS(bitcast)->to;
+  RLX_TRY(infer_kinds(c, 0, KINDS_PLAIN));
+  if (to >= RLX_DTYPE_COUNT || dtype_kind(to) == RLX_KIND_BLOCK ||
+      dtype_bytes(to) != dtype_bytes(from) || (to == RLX_BOOL && from != RLX_BOOL))
+    return infer_fail(c, RLX_ERROR_DTYPE, "the elements cannot be read as another type");
+  RLX_TRY(infer_same(c));
+  c->out[0].dtype = to;
+  return RLX_OK;
+}
+
+static rlx_status bitcast_ref(ref_call *c) {
+  ref_copy_all(c->out[0], c->in[0]);
+  return RLX_OK;
+}
+
+static void bitcast_lower(lower_call *c) {
+  c->out[0] = mx_view(c->m, c->in[0], ATTRS(bitcast)->to);
+}
+
+RLX_BLOCK(bitcast) = {
+    .infer = bitcast_infer,
+    .ref = bitcast_ref,
+    .lower = bitcast_lower,
+    .no_grad = "bits",
+    .onnx = "BitCast-26 to",
+    .cases = CASES("f32[2,3] to=i32; i32[2,3]{-99:99} to=f32; f64[3] to=i64; u64[3] to=f64; c64[2] "
+                   "to=f64; f16[3] to=u16; bf16[3] to=f16; i8[4]{-128:128} to=u8; bool[3] to=u8;"
+                   "f32[0] to=u32; f32[] to=u32; bool[2] to=bool; u8[2] to=bool !dtype;"
+                   "f32[2] to=i64 !dtype; f32[2] to=q4_0 !dtype; f32[2] !argument"),
+};
+
 /* --- where */
 
 static rlx_status where_infer(ir_infer *c) {

@@ -141,7 +141,7 @@ mx elementwise_exp(mx_ctx *m, mx x) {
   return is_double(x) ? mx_pow(m, like(m, x, 2.71828182845904523536), x) : mx_exp(m, x);
 }
 
-static mx sigmoid(mx_ctx *m, mx x) {
+mx elementwise_sigmoid(mx_ctx *m, mx x) {
   if (!is_double(x)) return mx_sigmoid(m, x);
   return mx_recip(m, mx_add(m, elementwise_exp(m, mx_neg(m, x)), like(m, x, 1)));
 }
@@ -241,7 +241,7 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
 #define mx_sin sine
 #define mx_cos cosine
 #define mx_erf error_function
-#define mx_sigmoid sigmoid
+#define mx_sigmoid elementwise_sigmoid
 #define mx_sign sign_of
 #define mx_div elementwise_div
 #define mx_rem remainder_of

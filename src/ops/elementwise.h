@@ -22,8 +22,9 @@ extern const elementwise_row row_add, row_mul, row_maximum, row_minimum;
 ref_scalar elementwise_apply(const elementwise_row *row, const void *attrs, ref_scalar x,
                              ref_scalar y);
 
-/* e^x on MLX, in f64 too: MLX's own exp, sin, cos, erf and sigmoid have only f32's digits there. */
+/* On MLX, in f64 too: MLX's own exp, sin, cos, erf and sigmoid have only f32's digits there. */
 mx elementwise_exp(mx_ctx *m, mx x);
+mx elementwise_sigmoid(mx_ctx *m, mx x);
 /* x / y on MLX: integers toward zero, by zero 0. */
 mx elementwise_div(mx_ctx *m, mx x, mx y);
 

@@ -260,7 +260,7 @@ static rlx_status one_hot_infer(ir_infer *c) {
   if (!infer_fits(a->dtype, a->on) || !infer_fits(a->dtype, a->off))
     return infer_fail(c, RLX_ERROR_ARGUMENT, "%s cannot hold %g and %g", dtype_name(a->dtype),
                       a->on, a->off);
-  if (a->depth < 0)
+  if (dim_known(a->depth) && a->depth < 0)
     return infer_fail(c, RLX_ERROR_ARGUMENT, "depth is %lld, wanted 0 or more",
                       (long long)a->depth);
   RLX_TRY(infer_axis_of(c, &a->axis, index->rank + 1u));

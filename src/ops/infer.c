@@ -18,6 +18,15 @@ rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out
   return RLX_OK;
 }
 
+rlx_status infer_fresh_result(ir_infer *c, size_t rank) {
+  rlx_dim *dims;
+  RLX_TRY(infer_result(c, c->in[0].dtype, rank, &dims));
+  for (size_t i = 0; i < rank; i++) dims[i] = dim_fresh(&c->g->dims);
+  return RLX_OK;
+}
+
+rlx_status infer_fresh(ir_infer *c) { return infer_fresh_result(c, c->in[0].rank); }
+
 rlx_status infer_same(ir_infer *c) {
   c->out[0] = c->in[0];
   return RLX_OK;
@@ -147,6 +156,40 @@ rlx_status infer_rank(ir_infer *c, size_t operand, size_t min, size_t max) {
                       min);
   return infer_fail(c, RLX_ERROR_SHAPE, "operand %zu has %zu axes, wanted %zu to %zu", operand,
                     rank, min, max);
+}
+
+static rlx_status letter_axis(ir_infer *c, size_t operand, size_t axis, char letter,
+                              rlx_dim *sizes) {
+  const rlx_dim got = c->in[operand].dims[axis];
+  const bool small = letter >= 'a';
+  rlx_dim *size = &sizes[letter - (small ? 'a' : 'A')];
+  if (small && got == 1) return RLX_OK;
+  if (*size != -1 && infer_differ(*size, got))
+    return infer_fail(c, RLX_ERROR_SHAPE, "axis %zu of operand %zu has %lld elements, wanted %lld",
+                      axis, operand, (long long)got, (long long)*size);
+  *size = *size == -1 ? got : infer_either(*size, got);
+  return RLX_OK;
+}
+
+rlx_status infer_letters(ir_infer *c, const char *const *words, rlx_dim *sizes) {
+  for (size_t i = 0; i < INFER_LETTERS; i++) sizes[i] = -1;
+  for (size_t i = 0; i < c->n_in; i++) {
+    if (!c->val[i].id) continue;
+    const size_t rank = strlen(words[i]);
+    RLX_TRY(infer_rank(c, i, rank, rank));
+    for (size_t k = 0; k < rank; k++) RLX_TRY(letter_axis(c, i, k, words[i][k], sizes));
+  }
+  return RLX_OK;
+}
+
+rlx_status infer_lettered(ir_infer *c, size_t i, rlx_dtype dtype, const char *word,
+                          const rlx_dim *sizes) {
+  const size_t rank = strlen(word);
+  rlx_dim *dims = infer_dims(c, rank);
+  if (!dims) return status_memory(rank * sizeof *dims);
+  for (size_t k = 0; k < rank; k++) dims[k] = sizes[word[k] - 'A'];
+  c->out[i] = (ir_type){dtype, (uint32_t)rank, dims};
+  return RLX_OK;
 }
 
 int64_t infer_count(const ir_type *t) {

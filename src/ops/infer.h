@@ -10,6 +10,7 @@
 #define OWN_ATTRS(op_) ((rlx_##op_##_attrs *)c->attrs)
 
 rlx_status infer_same(ir_infer *c);      /* one output, the type of the first operand */
+rlx_status infer_fresh(ir_infer *c);     /* the same with fresh sizes */
 rlx_status infer_broadcast(ir_infer *c); /* one output: all operands broadcast, equal dtypes */
 /* NumPy broadcasting of two types' dims into `out`, whose dtype becomes a's; where sizes cannot be
  * proven equal the result is their max. */
@@ -30,6 +31,17 @@ rlx_status infer_rank(ir_infer *c, size_t operand, size_t min, size_t max);
 
 /* Output 0 of that type, its dims in the arena to be filled; RLX_ERROR_LIMIT over RLX_MAX_RANK. */
 rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out_dims);
+
+/* Output 0 of the dtype of the first operand, all sizes fresh. */
+rlx_status infer_fresh_result(ir_infer *c, size_t rank);
+
+/* Operands by words whose letters are their axes, "TBI": equal letters are equal sizes, a small one is
+ * that size or 1; absent operands are left out. `sizes` gets the size of each letter from A to Z, -1
+ * where there is none; infer_lettered makes output i with axes of those sizes. */
+enum { INFER_LETTERS = 26 };
+rlx_status infer_letters(ir_infer *c, const char *const *words, rlx_dim *sizes);
+rlx_status infer_lettered(ir_infer *c, size_t i, rlx_dtype dtype, const char *word,
+                          const rlx_dim *sizes);
 
 /* Can a plain dtype's elements be v? Floats round, others must hold it exactly. */
 bool infer_fits(rlx_dtype dtype, double v);

@@ -9,6 +9,15 @@ const ir_type *lower_out_type(const lower_call *c, size_t i) {
   return &graph_value(c->g, rlx_nth(c->node->out, (uint32_t)i))->type;
 }
 
+rlx_dtype lower_wide(rlx_dtype dtype) {
+  return dtype == RLX_F16 || dtype == RLX_BF16 ? RLX_F32 : dtype;
+}
+
+mx lower_wide_operand(lower_call *c, size_t i) {
+  if (i >= c->n_in || !c->in[i]) return NULL;
+  return mx_cast(c->m, c->in[i], lower_wide(lower_in_type(c, i)->dtype));
+}
+
 mx lower_zeros(lower_call *c) {
   const ir_type *t = lower_out_type(c, 0);
   return mx_broadcast_to(c->m, mx_scalar(c->m, t->dtype, 0), t->rank, t->dims);
@@ -56,8 +65,7 @@ static mx row(lower_call *c, rlx_dtype dtype, const int64_t *sizes, size_t n) {
   return mx_cast(c->m, mx_from_data(c->m, RLX_I64, n == 1 ? 0 : 1, dims, sizes), dtype);
 }
 
-/* The runner refuses the run if an element of `bad` is true; a GPU clamps silently. */
-static void refuse_where(lower_call *c, mx bad) {
+void lower_refuse(lower_call *c, mx bad) {
   if (mx_ctx_device(c->m) != MX_CPU) return;
   if (c->n_checks == sizeof c->checks / sizeof c->checks[0]) {
     mx_fail(c->m, status_set(RLX_ERROR_INTERNAL, "more index checks than a step has room for"));
@@ -85,7 +93,7 @@ static mx safe_indices(lower_call *c, size_t operand, const int64_t *sizes, size
   for (size_t i = 0; i < n; i++) last[i] = sizes[i] - 1;
   const mx floored = mx_maximum(c->m, index, zero);
   const mx safe = mx_minimum(c->m, floored, row(c, dtype, last, n));
-  refuse_where(c, mx_ne(c->m, index, safe));
+  lower_refuse(c, mx_ne(c->m, index, safe));
   return safe;
 }
 

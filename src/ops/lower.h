@@ -28,11 +28,17 @@ typedef struct lower_call {
 /* Types and sizes of the node's operands and outputs (concrete). */
 const ir_type *lower_in_type(const lower_call *c, size_t i);
 const ir_type *lower_out_type(const lower_call *c, size_t i);
+/* What floats are computed in where rounding adds up: half-width ones in f32. */
+rlx_dtype lower_wide(rlx_dtype dtype);
+/* An operand cast to that, NULL if it is absent. */
+mx lower_wide_operand(lower_call *c, size_t i);
 /* Zeros of the type of output 0. */
 mx lower_zeros(lower_call *c);
 /* A single output without elements: true, and it is made. Runners ask before they lower, so that
  * lowerings need not know what MLX makes of empty arrays. */
 bool lower_empty(lower_call *c);
+/* Makes the run fail if an element of `bad` is true: a check of an index; a GPU has none. */
+void lower_refuse(lower_call *c, mx bad);
 /* Indices made safe for MLX: negatives wrapped, and, on a CPU, out-of-range ones reported through a
  * check (unless they are constants, which were checked before); all clamped into [0, n). */
 mx lower_indices(lower_call *c, size_t operand, int64_t n);

@@ -135,6 +135,7 @@ static void slice_lower(lower_call *c) {
 
 RLX_BLOCK(slice) = {
     .infer = slice_infer,
+    .infer_late = infer_fresh, /* axes or steps */
     .ref = slice_ref,
     .lower = slice_lower,
     .no_grad = NO_GRAD_YET,
@@ -465,6 +466,7 @@ static void trilu_lower(lower_call *c) {
 
 RLX_BLOCK(trilu) = {
     .infer = trilu_infer,
+    .infer_late = trilu_infer,
     .ref = trilu_ref,
     .lower = trilu_lower,
     .no_grad = NO_GRAD_YET,

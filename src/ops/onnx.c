@@ -11,11 +11,12 @@
 typedef rlx_status (*importer)(onnx_node *n);
 
 static const struct importer_row {
-  const char *name;
+  const char *domain, *name;
   int64_t since;
   importer import;
 } importers[] = {
-#define ONNX(name, since, function) {#name, since, import_##function},
+#define ONNX(name, since, function) {"", #name, since, import_##function},
+#define MICROSOFT(name, function) {"com.microsoft", #name, 1, import_##function},
 #include "ops/onnx.def"
 };
 enum { N_IMPORTERS = sizeof importers / sizeof importers[0] };
@@ -58,14 +59,15 @@ typedef struct route {
 
 static bool route_find(const char *domain, const char *op, int64_t opset, route *r) {
   *r = (route){.since = -1};
-  if (domain && *domain && strcmp(domain, "ai.onnx") != 0) return false;
+  if (!domain || strcmp(domain, "ai.onnx") == 0) domain = "";
   for (size_t i = 0; i < N_IMPORTERS; i++) {
     const struct importer_row *row = &importers[i];
-    if (row->since <= opset && row->since > r->since && strcmp(row->name, op) == 0)
+    if (row->since <= opset && row->since > r->since && strcmp(row->name, op) == 0 &&
+        strcmp(row->domain, domain) == 0)
       *r = (route){.import = row->import, .since = row->since};
   }
   const ir_op *o;
-  for (size_t i = 0; (o = op_at(i)); i++) {
+  for (size_t i = 0; !*domain && (o = op_at(i)); i++) {
     mapping m;
     for (const char *t = o->hooks->onnx; mapping_at(t, &m); t = m.end)
       if (m.since <= opset && m.since > r->since && mapping_is(&m, op))
@@ -81,7 +83,8 @@ bool onnx_known(const char *domain, const char *op, int64_t opset) {
 
 bool onnx_at(size_t index, char *out_name, size_t size, int64_t *out_since) {
   if (index < N_IMPORTERS) {
-    snprintf(out_name, size, "%s", importers[index].name);
+    const char *domain = importers[index].domain;
+    snprintf(out_name, size, "%s%s%s", domain, *domain ? ":" : "", importers[index].name);
     *out_since = importers[index].since;
     return true;
   }
@@ -103,7 +106,10 @@ bool onnx_at(size_t index, char *out_name, size_t size, int64_t *out_since) {
 
 const onnx_attr *onnx_find(const onnx_node *n, const char *name) {
   for (size_t i = 0; i < n->n_attrs; i++)
-    if (strcmp(n->attrs[i].name, name) == 0) return &n->attrs[i];
+    if (strcmp(n->attrs[i].name, name) == 0) {
+      n->attrs[i].taken = true;
+      return &n->attrs[i];
+    }
   return NULL;
 }
 
@@ -132,6 +138,14 @@ const char *onnx_string(const onnx_node *n, const char *name, const char *missin
 rlx_ints onnx_ints(const onnx_node *n, const char *name) {
   const onnx_attr *a = find_typed(n, name, ONNX_INTS);
   return a ? a->ints : (rlx_ints){NULL, 0};
+}
+rlx_reals onnx_floats(const onnx_node *n, const char *name) {
+  const onnx_attr *a = find_typed(n, name, ONNX_FLOATS);
+  return a ? a->floats : (rlx_reals){NULL, 0};
+}
+onnx_texts onnx_strings(const onnx_node *n, const char *name) {
+  const onnx_attr *a = find_typed(n, name, ONNX_STRINGS);
+  return a ? a->strings : (onnx_texts){NULL, 0};
 }
 
 rlx_status onnx_dtype(int64_t code, rlx_dtype *out_dtype) {
@@ -169,7 +183,8 @@ static int attr_index(const ir_op *op, const mapping *m, const char *theirs) {
 static bool attr_take(const ir_attr *to, char *attrs, const onnx_attr *from) {
   char *field = attrs + to->offset;
   switch (to->type) {
-    case IR_I64: *(int64_t *)(void *)field = from->i; return from->type == ONNX_INT;
+    case IR_I64:
+    case IR_DIM: *(int64_t *)(void *)field = from->i; return from->type == ONNX_INT;
     case IR_FLAG: *(bool *)field = from->i != 0; return from->type == ONNX_INT;
     case IR_F64: *(double *)(void *)field = from->f; return from->type == ONNX_FLOAT;
     case IR_INTS:
@@ -180,6 +195,7 @@ static bool attr_take(const ir_attr *to, char *attrs, const onnx_attr *from) {
     case IR_TENSOR: *(rlx_tensor **)(void *)field = from->t; return from->type == ONNX_TENSOR;
     case IR_DTYPE:
       return from->type == ONNX_INT && onnx_dtype(from->i, (rlx_dtype *)(void *)field) == RLX_OK;
+    case IR_GRAPH: return false;
   }
   return false;
 }
@@ -189,12 +205,29 @@ static rlx_status import_mapped(onnx_node *n, const ir_op *op, const mapping *m)
   if (op->attrs_size && !attrs) return status_memory(op->attrs_size);
   for (size_t i = 0; i < n->n_attrs; i++) {
     int index = attr_index(op, m, n->attrs[i].name);
-    if (index < 0)
-      return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' is not covered", n->attrs[i].name);
-    if (!attr_take(&op->attrs[index], attrs, &n->attrs[i]))
+    n->attrs[i].taken = n->attrs[i].taken || index >= 0;
+    if (index >= 0 && !attr_take(&op->attrs[index], attrs, &n->attrs[i]))
       return wrong_type(n->attrs[i].name);
   }
   onnx_outputs(n, graph_add(n->g, op, n->in, n->n_in, attrs, NULL, 0));
+  return RLX_OK;
+}
+
+/* What an importer did not ask for would be ignored silently. These may be: they choose how exact or
+ * in which order results are that are exact or ordered anyway, or they matter to 8-bit floats and to
+ * training only. */
+static rlx_status check_attrs(const onnx_node *n) {
+  static const char *const without_effect[] = {
+      "stash_type", "precision", "softmax_precision", "sorted", "saturate", "round_mode",
+      "momentum",   "ratio",     "seed",              "is_test", "chunk_size",
+      "mask_filter_value", "mask_index_type"};
+  for (size_t i = 0; i < n->n_attrs; i++) {
+    bool known = n->attrs[i].taken;
+    for (size_t k = 0; k < sizeof without_effect / sizeof *without_effect && !known; k++)
+      known = strcmp(n->attrs[i].name, without_effect[k]) == 0;
+    if (!known)
+      return status_set(RLX_ERROR_UNSUPPORTED, "attribute '%s' is not covered", n->attrs[i].name);
+  }
   return RLX_OK;
 }
 
@@ -206,6 +239,7 @@ rlx_status onnx_import(onnx_node *n) {
   for (size_t i = 0; i < n->n_out; i++) n->out[i] = RLX_NIL;
   RLX_TRY(r.import ? r.import(n) : import_mapped(n, r.op, &r.m));
   RLX_TRY(rlx_graph_status(n->g));
+  RLX_TRY(check_attrs(n));
   for (size_t i = 0; i < n->n_out; i++)
     if (!n->out[i].id)
       return status_set(RLX_ERROR_UNSUPPORTED, "output %zu of %s is not covered", i, n->op);

@@ -6,12 +6,13 @@
 
 static rlx_status window_padding(const onnx_node *n, const char **out_word, rlx_ints *out_pads) {
   const char *how = onnx_string(n, "auto_pad", "NOTSET");
+  const rlx_ints pads = onnx_ints(n, "pads"); /* may stand, without effect, beside SAME_UPPER */
   *out_word = "none";
   *out_pads = (rlx_ints){NULL, 0};
   if (strcmp(how, "VALID") == 0) return RLX_OK;
   if (strcmp(how, "SAME_UPPER") == 0) *out_word = "same_upper";
   else if (strcmp(how, "SAME_LOWER") == 0) *out_word = "same_lower";
-  else if (strcmp(how, "NOTSET") == 0) *out_pads = onnx_ints(n, "pads");
+  else if (strcmp(how, "NOTSET") == 0) *out_pads = pads;
   else return status_set(RLX_ERROR_UNSUPPORTED, "auto_pad '%s'", how);
   return RLX_OK;
 }
@@ -98,13 +99,65 @@ rlx_status import_conv_transpose(onnx_node *n) {
 
 rlx_status import_max_pool(onnx_node *n) {
   rlx_max_pool_attrs a = rlx_max_pool_init();
-  if (n->n_out > 1) return status_set(RLX_ERROR_UNSUPPORTED, "the output of indices");
   RLX_TRY(window_padding(n, &a.auto_pad, &a.pads));
   a.kernel = onnx_ints(n, "kernel_shape");
   a.strides = onnx_ints(n, "strides");
   a.dilations = onnx_ints(n, "dilations");
   a.ceil = onnx_int(n, "ceil_mode", 0) != 0;
   n->out[0] = rlx_max_pool(n->g, onnx_in(n, 0), &a);
+  if (n->n_out < 2) return RLX_OK;
+  rlx_max_pool_index_attrs b = rlx_max_pool_index_init();
+  b.kernel = a.kernel;
+  b.strides = a.strides;
+  b.pads = a.pads;
+  b.dilations = a.dilations;
+  b.ceil = a.ceil;
+  b.auto_pad = a.auto_pad;
+  b.column_major = onnx_int(n, "storage_order", 0) != 0;
+  n->out[1] = rlx_max_pool_index(n->g, onnx_in(n, 0), &b);
+  return RLX_OK;
+}
+
+/* The sizes that max pooling with this kernel would bring to those of x. */
+static rlx_status unpooled_sizes(const onnx_node *n, rlx_val x, rlx_dim *out_dims) {
+  const rlx_ints kernel = onnx_ints(n, "kernel_shape"), strides = onnx_ints(n, "strides");
+  const rlx_ints pads = onnx_ints(n, "pads"), dims = onnx_dims(n, x);
+  dim_table *t = &n->g->dims;
+  if (dims.n < 3 || kernel.n + 2 != dims.n || (strides.n && strides.n != kernel.n) ||
+      (pads.n && pads.n != 2 * kernel.n))
+    return status_set(RLX_ERROR_SHAPE, "kernel_shape, strides or pads do not fit x of %zu axes",
+                      dims.n);
+  for (size_t i = 0; i < dims.n; i++) out_dims[i] = dims.data[i];
+  for (size_t i = 0; i < kernel.n; i++) {
+    const int64_t stride = window_item(strides, i, 1), before = window_item(pads, i, 0);
+    const int64_t after = window_item(pads, kernel.n + i, 0), reach = kernel.data[i];
+    if (!countable(stride) || !countable(before) || !countable(after) || !countable(reach))
+      return status_set(RLX_ERROR_LIMIT, "a kernel, stride or pad out of range");
+    const rlx_dim last = dim_combine(t, RLX_DIM_SUB, out_dims[2 + i], 1);
+    out_dims[2 + i] = dim_combine(t, RLX_DIM_ADD, dim_combine(t, RLX_DIM_MUL, last, stride),
+                                  reach - before - after);
+  }
+  return RLX_OK;
+}
+
+/* Zeros with the elements of x at their places, which count in the tensor that was pooled: that of
+ * output_shape, where it is given. */
+rlx_status import_max_unpool(onnx_node *n) {
+  rlx_graph *g = n->g;
+  const rlx_dim flat = -1;
+  rlx_val x = onnx_in(n, 0), index = onnx_in(n, 1);
+  rlx_dim dims[RLX_MAX_RANK];
+  rlx_ints shape = {dims, onnx_rank(n, x)};
+  RLX_TRY(unpooled_sizes(n, x, dims));
+  if (onnx_in(n, 2).id) RLX_TRY(onnx_known_ints(n, 2, &shape));
+  const rlx_dim count = dim_product(&g->dims, shape.data, shape.n);
+  rlx_expand_attrs all = rlx_expand_init();
+  rlx_scatter_elements_attrs a = rlx_scatter_elements_init();
+  all.dims = (rlx_ints){&count, 1};
+  rlx_val zeros = rlx_expand(g, onnx_scalar(n, x, 0), &all);
+  rlx_val y = rlx_scatter_elements(g, zeros, onnx_reshape(n, index, &flat, 1),
+                                   onnx_reshape(n, x, &flat, 1), &a);
+  n->out[0] = onnx_reshape(n, y, shape.data, shape.n);
   return RLX_OK;
 }
 
@@ -156,7 +209,7 @@ rlx_status import_global_pool(onnx_node *n) {
 /* --- Resize and Upsample */
 
 /* The words that ONNX and we both have are spelled alike; these are the ones that differ. */
-static rlx_status resize_words(const onnx_node *n, rlx_resize_attrs *a) {
+static void resize_words(const onnx_node *n, rlx_resize_attrs *a) {
   bool old = n->opset < 11; /* Upsample, and Resize when it was new */
   a->mode = onnx_string(n, "mode", "nearest");
   a->coordinate =
@@ -165,10 +218,8 @@ static rlx_status resize_words(const onnx_node *n, rlx_resize_attrs *a) {
   a->cubic_a = onnx_float(n, "cubic_coeff_a", a->cubic_a);
   a->exclude_outside = onnx_int(n, "exclude_outside", 0) != 0;
   a->antialias = onnx_int(n, "antialias", 0) != 0;
+  a->outside = onnx_float(n, "extrapolation_value", 0);
   if (strcmp(a->mode, "bilinear") == 0) a->mode = "linear";
-  if (strcmp(a->coordinate, "tf_crop_and_resize") == 0)
-    return status_set(RLX_ERROR_UNSUPPORTED, "tf_crop_and_resize");
-  return RLX_OK;
 }
 
 /* not_larger, not_smaller: one scale for all axes, from the sizes that are wanted. */
@@ -179,8 +230,8 @@ static rlx_status resize_keep_aspect(const onnx_node *n, bool larger, rlx_resize
   for (size_t i = 0; i < a->sizes.n; i++) {
     int64_t axis = (int64_t)i;
     if (a->axes.n) RLX_TRY(onnx_axis(a->axes.data[i], dims.n, &axis));
-    if (axis >= (int64_t)dims.n || !dim_known(dims.data[axis]) || !dim_known(a->sizes.data[i]))
-      return status_set(RLX_ERROR_UNSUPPORTED, "an aspect ratio of sizes not known before the run");
+    if (axis >= (int64_t)dims.n)
+      return status_set(RLX_ERROR_SHAPE, "%zu sizes for %zu axes", a->sizes.n, dims.n);
     double one = (double)a->sizes.data[i] / (double)dims.data[axis];
     if (larger ? one > scale : one < scale) scale = one;
     sizes[i] = dims.data[axis];
@@ -197,27 +248,49 @@ static rlx_status resize_keep_aspect(const onnx_node *n, bool larger, rlx_resize
   return RLX_OK;
 }
 
-/* The inputs that hold scales and sizes. */
-static rlx_status resize_factors(onnx_node *n, rlx_resize_attrs *a, onnx_bind *binds) {
+static bool all_known(rlx_ints dims) {
+  for (size_t i = 0; i < dims.n; i++)
+    if (!dim_known(dims.data[i])) return false;
+  return dims.n <= RLX_MAX_RANK;
+}
+
+/* The same as values: scales and sizes that are bound. */
+static void resize_keep_aspect_late(const onnx_node *n, bool larger, rlx_ints axes,
+                                    onnx_bind *scales, onnx_bind *sizes) {
+  rlx_graph *g = n->g;
+  rlx_val own = rlx_shape_of(g, onnx_in(n, 0), NULL), want = onnx_in(n, 3);
+  const rlx_ints count = onnx_dims(n, want);
+  if (axes.n) own = rlx_gather(g, own, onnx_vector(n, axes.data, axes.n), NULL);
+  own = onnx_cast(n, own, RLX_F32);
+  rlx_val scale = rlx_div(g, onnx_cast(n, want, RLX_F32), own);
+  scale = larger ? rlx_reduce_max(g, scale, NULL) : rlx_reduce_min(g, scale, NULL);
+  rlx_expand_attrs each = rlx_expand_init();
+  each.dims = count;
+  scales->value = rlx_expand(g, scale, &each);
+  rlx_val size = rlx_add(g, rlx_mul(g, own, scale), onnx_scalar(n, own, 0.5));
+  sizes->value = onnx_cast(n, rlx_floor(g, size), RLX_I64);
+}
+
+/* The inputs that hold scales, sizes and the part to be taken. */
+static void resize_factors(const onnx_node *n, rlx_resize_attrs *a, onnx_bind *binds) {
   size_t scales = n->opset < 11 ? 1 : 2;
   const onnx_attr *attr = onnx_find(n, "scales");
   rlx_val v = onnx_in(n, scales), sizes = n->opset < 11 ? RLX_NIL : onnx_in(n, 3);
   rlx_ints count = onnx_dims(n, v);
   if (attr) a->scales = attr->floats;
-  if (v.id && !(count.n == 1 && count.data[0] == 0)) {
-    if (!graph_constant(n->g, v))
-      return status_set(RLX_ERROR_UNSUPPORTED, "scales must be known before the run");
-    binds[0].value = v;
-  } else if (sizes.id && !onnx_content(n, sizes, &a->sizes)) {
-    binds[1].value = sizes;
-  }
-  return RLX_OK;
+  if (v.id && !(count.n == 1 && count.data[0] == 0)) binds[0].value = v;
+  else if (sizes.id && !onnx_content(n, sizes, &a->sizes)) binds[1].value = sizes;
+  if (strcmp(a->coordinate, "tf_crop_and_resize") == 0) binds[2].value = onnx_in(n, 1);
 }
 
-/* Before opset 11 "nearest" rounds down when growing and up when shrinking. */
+/* Before opset 11 "nearest" rounds down when growing, which Upsample always does, and up when
+ * shrinking. */
 static rlx_status resize_old_nearest(const onnx_node *n, rlx_val scales, rlx_resize_attrs *a) {
   const rlx_tensor *t = graph_constant(n->g, scales);
   size_t count = t ? (size_t)t->count : a->scales.n, grow = 0, shrink = 0;
+  if (scales.id && !t && strcmp(n->op, "Upsample") != 0)
+    return status_set(RLX_ERROR_UNSUPPORTED, "scales must be known before the run (opset %lld)",
+                      (long long)n->opset);
   for (size_t i = 0; i < count; i++) {
     double scale = t ? tensor_real(t, (int64_t)i) : a->scales.data[i];
     grow += scale > 1;
@@ -232,20 +305,21 @@ static rlx_status resize_old_nearest(const onnx_node *n, rlx_val scales, rlx_res
 rlx_status import_resize(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
   rlx_resize_attrs a = rlx_resize_init();
-  onnx_bind binds[2] = {{"scales", RLX_NIL}, {"sizes", RLX_NIL}};
+  onnx_bind binds[3] = {{"scales", RLX_NIL}, {"sizes", RLX_NIL}, {"roi", RLX_NIL}};
   size_t policy;
   int64_t sizes[RLX_MAX_RANK];
   double scales[RLX_MAX_RANK];
-  RLX_TRY(resize_words(n, &a));
+  resize_words(n, &a);
   RLX_TRY(onnx_word(n, "keep_aspect_ratio_policy", "stretch|not_larger|not_smaller", &policy));
-  RLX_TRY(resize_factors(n, &a, binds));
+  resize_factors(n, &a, binds);
   if (n->opset < 11) RLX_TRY(resize_old_nearest(n, binds[0].value, &a));
   a.axes = onnx_ints(n, "axes");
   if (policy != 0 && !binds[0].value.id) {
-    if (binds[1].value.id || a.sizes.n > RLX_MAX_RANK)
-      return status_set(RLX_ERROR_UNSUPPORTED, "keep_aspect_ratio_policy with sizes not known");
-    RLX_TRY(resize_keep_aspect(n, policy == 2, &a, sizes, scales));
+    if (!binds[1].value.id && all_known(a.sizes) && all_known(onnx_dims(n, x)))
+      RLX_TRY(resize_keep_aspect(n, policy == 2, &a, sizes, scales));
+    else
+      resize_keep_aspect_late(n, policy == 2, a.axes, &binds[0], &binds[1]);
   }
-  n->out[0] = onnx_add(n, "resize", &x, 1, &a, binds, 2);
+  n->out[0] = onnx_add(n, "resize", &x, 1, &a, binds, 3);
   return RLX_OK;
 }

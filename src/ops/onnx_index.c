@@ -3,23 +3,18 @@
 
 /* --- Slice */
 
-/* Reads axes and steps, which must be known; the ends may be values. */
 rlx_status import_slice(onnx_node *n) {
-  rlx_val x = onnx_in(n, 0);
   rlx_slice_attrs a = rlx_slice_init();
-  onnx_bind binds[2] = {{"starts", RLX_NIL}, {"stops", RLX_NIL}};
+  onnx_bind binds[4] = {
+      {"starts", RLX_NIL}, {"stops", RLX_NIL}, {"axes", RLX_NIL}, {"steps", RLX_NIL}};
   if (n->opset < 10) {
     a.starts = onnx_ints(n, "starts");
     a.stops = onnx_ints(n, "ends");
     a.axes = onnx_ints(n, "axes");
   } else {
-    if (!onnx_content(n, onnx_in(n, 1), &a.starts)) binds[0].value = onnx_in(n, 1);
-    if (!onnx_content(n, onnx_in(n, 2), &a.stops)) binds[1].value = onnx_in(n, 2);
-    if (onnx_in(n, 3).id) RLX_TRY(onnx_known_ints(n, 3, &a.axes));
-    if (onnx_in(n, 4).id) RLX_TRY(onnx_known_ints(n, 4, &a.steps));
+    for (size_t i = 0; i < 4; i++) binds[i].value = onnx_in(n, 1 + i);
   }
-  bool nothing = n->opset < 10 ? a.starts.n == 0 : !binds[0].value.id && a.starts.n == 0;
-  n->out[0] = nothing ? x : onnx_add(n, "slice", &x, 1, &a, binds, 2);
+  n->out[0] = onnx_add(n, "slice", n->in, 1, &a, binds, 4);
   return RLX_OK;
 }
 
@@ -97,37 +92,48 @@ static rlx_val pad_with(onnx_node *n, rlx_val x, const rlx_pad_attrs *a, const o
   return rlx_where(n->g, inside, padded, onnx_reshape(n, value, NULL, 0));
 }
 
+/* The pads before (0) or after (1) each axis as a value. */
+static rlx_val pads_value(onnx_node *n, int64_t half, size_t rank) {
+  static const int64_t zeros[RLX_MAX_RANK];
+  const rlx_val axes = onnx_in(n, 3);
+  const rlx_ints named = onnx_dims(n, axes);
+  const int64_t count = named.n == 1 && dim_known(named.data[0]) ? named.data[0] : (int64_t)rank;
+  const rlx_val pads = pad_half(n, onnx_in(n, 1), half * count, (half + 1) * count);
+  return axes.id ? rlx_scatter_elements(n->g, onnx_vector(n, zeros, rank), axes, pads, NULL) : pads;
+}
+
 rlx_status import_pad(onnx_node *n) {
-  rlx_val x = onnx_in(n, 0);
+  rlx_val x = onnx_in(n, 0), value = RLX_NIL;
   size_t rank = onnx_rank(n, x);
   rlx_pad_attrs a = rlx_pad_init();
   rlx_ints pads, axes = {0};
   rlx_dim before[RLX_MAX_RANK], after[RLX_MAX_RANK];
   onnx_bind binds[2] = {{"before", RLX_NIL}, {"after", RLX_NIL}};
-  bool inputs = n->opset >= 11, known = true, computed = false;
   a.mode = onnx_string(n, "mode", "constant");
   a.value = onnx_float(n, "value", 0);
-  if (inputs && onnx_in(n, 2).id && strcmp(a.mode, "constant") == 0) {
-    computed = !graph_constant(n->g, onnx_in(n, 2));
-    if (!computed) RLX_TRY(onnx_known_real(n, 2, &a.value));
+  bool known = true;
+  if (n->opset < 11) {
+    pads = onnx_ints(n, "pads");
+  } else {
+    if (strcmp(a.mode, "constant") == 0) value = onnx_in(n, 2);
+    known = onnx_content(n, onnx_in(n, 1), &pads) &&
+            (!onnx_in(n, 3).id || onnx_numbers(n, onnx_in(n, 3), &axes));
   }
-  if (inputs && onnx_in(n, 3).id) RLX_TRY(onnx_known_ints(n, 3, &axes));
-  if (inputs) known = onnx_content(n, onnx_in(n, 1), &pads);
-  else pads = onnx_ints(n, "pads");
+  if (graph_constant(n->g, value)) {
+    RLX_TRY(onnx_known_real(n, 2, &a.value));
+    value = RLX_NIL;
+  }
   if (known) {
     RLX_TRY(pad_lists(pads, axes, rank, before, after));
     a.before = (rlx_ints){before, rank};
     a.after = (rlx_ints){after, rank};
-  } else if (axes.n) {
-    return status_set(RLX_ERROR_UNSUPPORTED, "pads along axes must be known before the run");
   } else {
-    binds[0].value = pad_half(n, onnx_in(n, 1), 0, (int64_t)rank);
-    binds[1].value = pad_half(n, onnx_in(n, 1), (int64_t)rank, 2 * (int64_t)rank);
+    binds[0].value = pads_value(n, 0, rank);
+    binds[1].value = pads_value(n, 1, rank);
   }
   if (rank == 0) n->out[0] = x;
-  else
-    n->out[0] = computed ? pad_with(n, x, &a, binds, onnx_in(n, 2))
-                         : onnx_add(n, "pad", &x, 1, &a, binds, 2);
+  else if (value.id) n->out[0] = pad_with(n, x, &a, binds, value);
+  else n->out[0] = onnx_add(n, "pad", &x, 1, &a, binds, 2);
   return RLX_OK;
 }
 
@@ -190,15 +196,21 @@ rlx_status import_one_hot(onnx_node *n) {
   rlx_one_hot_attrs a = rlx_one_hot_init();
   rlx_val indices = onnx_cast(n, onnx_in(n, 0), RLX_I64), values = onnx_in(n, 2);
   double depth;
+  onnx_bind bind = {"depth", RLX_NIL};
   rlx_ints count = onnx_dims(n, values);
   if (count.n != 1 || (dim_known(count.data[0]) && count.data[0] != 2))
     return status_set(RLX_ERROR_SHAPE, "the values must be two: off and on");
-  RLX_TRY(onnx_known_real(n, 1, &depth));
-  if (!(depth >= 0 && depth <= INT32_MAX)) return status_set(RLX_ERROR_ARGUMENT, "depth %g", depth);
-  a.depth = (int64_t)depth;
+  if (graph_constant(n->g, onnx_in(n, 1))) {
+    RLX_TRY(onnx_known_real(n, 1, &depth));
+    if (!(depth >= 0 && depth <= INT32_MAX))
+      return status_set(RLX_ERROR_ARGUMENT, "depth %g", depth);
+    a.depth = (int64_t)depth;
+  } else {
+    bind.value = onnx_cast(n, onnx_in(n, 1), RLX_I64);
+  }
   a.axis = onnx_int(n, "axis", -1);
   a.dtype = RLX_BOOL;
-  rlx_val mask = rlx_one_hot(n->g, indices, &a);
+  rlx_val mask = onnx_add(n, "one_hot", &indices, 1, &a, &bind, 1);
   n->out[0] = rlx_where(n->g, mask, pick(n, values, 1), pick(n, values, 0));
   return RLX_OK;
 }

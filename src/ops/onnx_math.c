@@ -96,6 +96,12 @@ rlx_status import_swish(onnx_node *n) {
   return RLX_OK;
 }
 
+rlx_status import_swiglu(onnx_node *n) {
+  RLX_TRY(import_swish(n));
+  n->out[0] = rlx_mul(n->g, n->out[0], onnx_in(n, 1));
+  return RLX_OK;
+}
+
 rlx_status import_shrink(onnx_node *n) {
   rlx_graph *g = n->g;
   rlx_val x = onnx_in(n, 0);
@@ -123,7 +129,9 @@ rlx_status import_dropout(onnx_node *n) {
     double training, ratio = 0.5;
     RLX_TRY(onnx_known_real(n, 2, &training));
     if (onnx_in(n, 1).id) RLX_TRY(onnx_known_real(n, 1, &ratio));
-    if (training != 0 && ratio != 0) return status_set(RLX_ERROR_UNSUPPORTED, "training mode");
+    if (training != 0 && ratio != 0)
+      return status_set(RLX_ERROR_UNSUPPORTED, "training mode: a random share of %g is dropped",
+                        ratio);
   }
   n->out[0] = x;
   if (n->n_out < 2) return RLX_OK;

@@ -34,9 +34,31 @@ static rlx_ints axes_from(int64_t *axes, int64_t first, size_t rank) {
   return (rlx_ints){axes, count};
 }
 
+/* The mean and the variance of each channel of in[0] take the places of the running ones, which
+ * move towards them. */
+static void batch_statistics(onnx_node *n, rlx_val *in) {
+  rlx_graph *g = n->g;
+  const double momentum = onnx_float(n, "momentum", 0.9);
+  rlx_val now[2];
+  int64_t axes[RLX_MAX_RANK] = {0};
+  rlx_reduce_mean_attrs a = rlx_reduce_mean_init();
+  a.axes = (rlx_ints){axes, onnx_rank(n, in[0]) - 1};
+  for (size_t i = 1; i < a.axes.n; i++) axes[i] = (int64_t)i + 1;
+  now[0] = rlx_reduce_mean(g, in[0], &a);
+  rlx_val mean = onnx_along(n, now[0], 1, onnx_rank(n, in[0]));
+  now[1] = rlx_reduce_mean(g, rlx_square(g, rlx_sub(g, in[0], mean)), &a);
+  for (size_t i = 0; i < 2; i++) {
+    rlx_val kept = rlx_mul(g, in[3 + i], onnx_scalar(n, now[i], momentum));
+    rlx_val moved = rlx_add(g, kept, rlx_mul(g, now[i], onnx_scalar(n, now[i], 1 - momentum)));
+    if (n->n_out > 1 + i) n->out[1 + i] = onnx_cast(n, moved, onnx_dtype_of(n, n->in[3 + i]));
+    in[3 + i] = now[i];
+  }
+}
+
 rlx_status import_batch_norm(onnx_node *n) {
-  if (onnx_int(n, "training_mode", 0) || n->n_out > 1)
-    return status_set(RLX_ERROR_UNSUPPORTED, "training mode");
+  const bool training = onnx_int(n, "training_mode", 0) != 0;
+  if (!training && n->n_out > 1)
+    return status_set(RLX_ERROR_UNSUPPORTED, "%zu outputs outside training mode", n->n_out);
   if (!onnx_int(n, "spatial", 1)) return status_set(RLX_ERROR_UNSUPPORTED, "spatial = 0");
   if (n->n_in != 5) return status_set(RLX_ERROR_FORMAT, "%zu inputs, wanted 5", n->n_in);
   rlx_batch_norm_attrs a = rlx_batch_norm_init();
@@ -44,6 +66,9 @@ rlx_status import_batch_norm(onnx_node *n) {
   rlx_val in[5];
   a.eps = onnx_float(n, "epsilon", 1e-5);
   for (size_t i = 0; i < 5; i++) in[i] = onnx_cast(n, n->in[i], wide(dtype));
+  if (training && onnx_rank(n, in[0]) < 2)
+    return status_set(RLX_ERROR_SHAPE, "wants two axes or more");
+  if (training) batch_statistics(n, in);
   n->out[0] = onnx_cast(n, rlx_graph_add(n->g, "batch_norm", in, 5, &a), dtype);
   return RLX_OK;
 }

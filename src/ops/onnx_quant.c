@@ -4,22 +4,36 @@
  * point, then saturating. Integer products and sums are exact. */
 #include "ops/onnx.h"
 
-/* --- per tensor and per axis */
+/* --- per tensor, per axis, in blocks along an axis */
 
 static rlx_status quantized_axis(const onnx_node *n, rlx_val x, rlx_val scale, int64_t *axis) {
+  const size_t rank = onnx_rank(n, x), scales = onnx_rank(n, scale);
+  const int64_t block = onnx_int(n, "block_size", 0);
   *axis = 0;
-  if (onnx_int(n, "block_size", 0) != 0)
-    return status_set(RLX_ERROR_UNSUPPORTED, "quantization in blocks");
-  if (onnx_rank(n, scale) > 1)
-    return status_set(RLX_ERROR_UNSUPPORTED, "a scale of %zu axes", onnx_rank(n, scale));
+  if (block < 0 || block > INT32_MAX || (block ? scales != rank : scales > 1))
+    return status_set(RLX_ERROR_SHAPE, "a scale of %zu axes and blocks of %lld for x of %zu axes",
+                      scales, (long long)block, rank);
   rlx_ints dims = onnx_dims(n, scale);
-  bool per_axis = dims.n == 1 && dims.data[0] != 1;
-  return per_axis ? onnx_axis(onnx_int(n, "axis", 1), onnx_rank(n, x), axis) : RLX_OK;
+  bool one_for_all = dims.n == 0 || (dims.n == 1 && dims.data[0] == 1 && !block);
+  return one_for_all ? RLX_OK : onnx_axis(onnx_int(n, "axis", 1), rank, axis);
+}
+
+/* v with each element along the axis repeated for a block of x: element i takes that of i / block. */
+static rlx_val quantized_blocks(const onnx_node *n, rlx_val v, int64_t axis, rlx_val x,
+                                int64_t block) {
+  rlx_range_attrs places = rlx_range_init();
+  rlx_gather_attrs a = rlx_gather_init();
+  places.count = (rlx_ints){&onnx_dims(n, x).data[axis], 1};
+  a.axis = axis;
+  rlx_val i = rlx_range(n->g, &places);
+  return rlx_gather(n->g, v, rlx_div(n->g, i, onnx_scalar(n, i, (double)block)), &a);
 }
 
 /* The scale or zero point so that it broadcasts with x. */
 static rlx_val quantized_factor(const onnx_node *n, rlx_val v, int64_t axis, rlx_val x) {
+  const int64_t block = onnx_int(n, "block_size", 0);
   rlx_ints dims = onnx_dims(n, v);
+  if (block) return quantized_blocks(n, v, axis, x, block);
   if (dims.n == 1 && dims.data[0] == 1) return onnx_reshape(n, v, NULL, 0);
   return onnx_along(n, v, (size_t)axis, onnx_rank(n, x));
 }

@@ -29,17 +29,19 @@ static const struct reduce_row *reduce_find(const char *name) {
 }
 
 /* log(sum(exp(x))) from the largest element down, so that nothing overflows. */
-static rlx_val log_sum_exp(onnx_node *n, rlx_val x, const rlx_reduce_sum_attrs *a) {
+static rlx_val log_sum_exp(onnx_node *n, rlx_val x, const rlx_reduce_sum_attrs *a,
+                           const onnx_bind *axes) {
   rlx_graph *g = n->g;
   rlx_reduce_max_attrs top = rlx_reduce_max_init();
   top.axes = a->axes;
   top.keep = true;
-  rlx_val most = rlx_reduce_max(g, x, &top);
+  rlx_val most = onnx_add(n, "reduce_max", &x, 1, &top, axes, 1);
   most = rlx_where(g, rlx_is_inf(g, most), onnx_scalar(n, most, 0), most);
   top.keep = a->keep;
-  rlx_val sum = rlx_log(g, rlx_reduce_sum(g, rlx_exp(g, rlx_sub(g, x, most)), a));
-  rlx_val back = rlx_reduce_max(g, most, &top);
-  return rlx_add(g, sum, back);
+  x = rlx_exp(g, rlx_sub(g, x, most));
+  rlx_val sum = onnx_add(n, "reduce_sum", &x, 1, a, axes, 1);
+  rlx_val back = onnx_add(n, "reduce_max", &most, 1, &top, axes, 1);
+  return rlx_add(g, rlx_log(g, sum), back);
 }
 
 rlx_status import_reduce(onnx_node *n) {
@@ -47,18 +49,19 @@ rlx_status import_reduce(onnx_node *n) {
   if (!row) return status_set(RLX_ERROR_INTERNAL, "no row for %s", n->op);
   rlx_val x = onnx_in(n, 0);
   rlx_reduce_sum_attrs a = rlx_reduce_sum_init();
-  bool given;
-  int64_t since = strcmp(n->op, "ReduceSum") == 0 ? 13 : 18;
-  RLX_TRY(onnx_list(n, "axes", 1, since, &a.axes, &given));
+  const onnx_list axes = onnx_list_of(n, "axes", 1, strcmp(n->op, "ReduceSum") == 0 ? 13 : 18);
+  a.axes = axes.ints;
   a.keep = onnx_int(n, "keepdims", 1) != 0;
   rlx_dtype dtype = onnx_dtype_of(n, x);
-  bool none = !a.axes.n && onnx_int(n, "noop_with_empty_axes", 0);
+  bool none = onnx_int(n, "noop_with_empty_axes", 0) && axes.empty;
   bool whole = dtype != RLX_DTYPE_COUNT && dtype_kind(dtype) != RLX_KIND_FLOAT;
   bool real = whole && (row->after || !row->op); /* roots and logarithms are computed in reals */
   rlx_dtype in = dtype == RLX_BOOL ? RLX_U8 : real ? RLX_F64 : dtype;
   x = onnx_cast(n, x, in);
   if (row->before) x = row->before(n->g, x);
-  if (!none) x = row->op ? rlx_graph_add(n->g, row->op, &x, 1, &a) : log_sum_exp(n, x, &a);
+  if (!none)
+    x = row->op ? onnx_add(n, row->op, &x, 1, &a, &axes.bind, 1)
+                : log_sum_exp(n, x, &a, &axes.bind);
   if (row->after) x = row->after(n->g, x);
   n->out[0] = onnx_cast(n, x, dtype);
   return RLX_OK;
@@ -121,25 +124,17 @@ rlx_status import_topk(onnx_node *n) {
   a.axis = onnx_int(n, "axis", -1);
   a.smallest = !onnx_int(n, "largest", 1);
   a.k = onnx_int(n, "k", 1);
-  if (n->opset >= 10) {
-    rlx_ints k;
-    RLX_TRY(onnx_known_ints(n, 1, &k));
-    if (k.n != 1) return status_set(RLX_ERROR_SHAPE, "k has %zu elements", k.n);
-    a.k = k.data[0];
-  }
-  onnx_outputs(n, rlx_topk(n->g, onnx_in(n, 0), &a));
+  onnx_bind k = {"k", n->opset < 10 ? RLX_NIL : onnx_in(n, 1)};
+  onnx_outputs(n, onnx_add(n, "topk", n->in, 1, &a, &k, 1));
   return RLX_OK;
 }
 
 rlx_status import_cumulate(onnx_node *n) {
   rlx_cumsum_attrs a = rlx_cumsum_init();
-  rlx_ints axis;
-  RLX_TRY(onnx_known_ints(n, 1, &axis));
-  if (axis.n != 1) return status_set(RLX_ERROR_SHAPE, "the axis has %zu elements", axis.n);
-  a.axis = axis.data[0];
+  onnx_bind axis = {"axis", onnx_in(n, 1)};
   a.exclusive = onnx_int(n, "exclusive", 0) != 0;
   a.reverse = onnx_int(n, "reverse", 0) != 0;
   bool sum = strcmp(n->op, "CumSum") == 0;
-  n->out[0] = rlx_graph_add(n->g, sum ? "cumsum" : "cumprod", n->in, 1, &a);
+  n->out[0] = onnx_add(n, sum ? "cumsum" : "cumprod", n->in, 1, &a, &axis, 1);
   return RLX_OK;
 }

@@ -20,7 +20,7 @@ static rlx_status constant_vector(onnx_node *n, rlx_dtype dtype, size_t rank, si
 rlx_status import_constant(onnx_node *n) {
   if (n->n_attrs != 1 || n->n_out != 1)
     return status_set(RLX_ERROR_FORMAT, "a Constant has one attribute and one output");
-  const onnx_attr *a = &n->attrs[0];
+  const onnx_attr *a = onnx_find(n, n->attrs[0].name);
   if (strcmp(a->name, "value") == 0 && a->type == ONNX_TENSOR) {
     n->out[0] = rlx_constant(n->g, a->t);
     return RLX_OK;
@@ -106,19 +106,20 @@ rlx_status import_reshape(onnx_node *n) {
 }
 
 rlx_status import_squeeze(onnx_node *n) {
+  const onnx_list axes = onnx_list_of(n, "axes", 1, 13);
   rlx_squeeze_attrs a = rlx_squeeze_init();
-  bool given;
-  RLX_TRY(onnx_list(n, "axes", 1, 13, &a.axes, &given));
-  n->out[0] = given && !a.axes.n ? onnx_in(n, 0) : rlx_squeeze(n->g, onnx_in(n, 0), &a);
+  a.axes = axes.ints;
+  n->out[0] = axes.given && axes.empty ? onnx_in(n, 0)
+                                       : onnx_add(n, "squeeze", n->in, 1, &a, &axes.bind, 1);
   return RLX_OK;
 }
 
 rlx_status import_unsqueeze(onnx_node *n) {
+  const onnx_list axes = onnx_list_of(n, "axes", 1, 13);
   rlx_unsqueeze_attrs a = rlx_unsqueeze_init();
-  bool given;
-  RLX_TRY(onnx_list(n, "axes", 1, 13, &a.axes, &given));
-  if (!given) return status_set(RLX_ERROR_FORMAT, "the axes are missing");
-  n->out[0] = a.axes.n ? rlx_unsqueeze(n->g, onnx_in(n, 0), &a) : onnx_in(n, 0);
+  a.axes = axes.ints;
+  if (!axes.given) return status_set(RLX_ERROR_FORMAT, "the axes are missing");
+  n->out[0] = axes.empty ? onnx_in(n, 0) : onnx_add(n, "unsqueeze", n->in, 1, &a, &axes.bind, 1);
   return RLX_OK;
 }
 
@@ -203,32 +204,21 @@ rlx_status import_range(onnx_node *n) {
   return RLX_OK;
 }
 
-/* 0, 1, 2 .. along an axis of size `size`. */
-static rlx_val iota(onnx_node *n, rlx_dim size, double start) {
-  rlx_range_attrs a = rlx_range_init();
-  a.start = start;
-  a.count = (rlx_ints){&size, 1};
-  return rlx_range(n->g, &a);
-}
-
 rlx_status import_eye_like(onnx_node *n) {
   rlx_ints dims = onnx_dims(n, onnx_in(n, 0));
   if (dims.n != 2) return status_set(RLX_ERROR_SHAPE, "wants a matrix");
   rlx_dtype dtype = onnx_dtype_of(n, onnx_in(n, 0));
   if (onnx_find(n, "dtype")) RLX_TRY(onnx_dtype(onnx_int(n, "dtype", 0), &dtype));
-  rlx_val row = iota(n, dims.data[0], (double)onnx_int(n, "k", 0));
-  rlx_val column = iota(n, dims.data[1], 0);
+  rlx_val row = onnx_iota(n, dims.data[0], (double)onnx_int(n, "k", 0));
+  rlx_val column = onnx_iota(n, dims.data[1], 0);
   n->out[0] = onnx_cast(n, rlx_eq(n->g, onnx_along(n, row, 0, 2), column), dtype);
   return RLX_OK;
 }
 
 rlx_status import_trilu(onnx_node *n) {
   rlx_trilu_attrs a = rlx_trilu_init();
-  rlx_ints k = {0};
   a.upper = onnx_int(n, "upper", 1) != 0;
-  if (onnx_in(n, 1).id) RLX_TRY(onnx_known_ints(n, 1, &k));
-  if (k.n) a.diagonal = k.data[0];
-  n->out[0] = rlx_trilu(n->g, onnx_in(n, 0), &a);
+  n->out[0] = onnx_add(n, "trilu", n->in, 1, &a, &(onnx_bind){"diagonal", onnx_in(n, 1)}, 1);
   return RLX_OK;
 }
 
@@ -247,18 +237,17 @@ rlx_status import_window(onnx_node *n) {
   const struct window_row *row = window_rows;
   while (strcmp(row->name, n->op) != 0) row++;
   rlx_graph *g = n->g;
-  rlx_ints size;
   rlx_dtype dtype;
-  RLX_TRY(onnx_known_ints(n, 0, &size));
   RLX_TRY(onnx_dtype(onnx_int(n, "output_datatype", 1), &dtype));
-  if (size.n != 1 || size.data[0] < 0)
-    return status_set(RLX_ERROR_SHAPE, "wants one size that is not negative");
-  int64_t steps = size.data[0] - !onnx_int(n, "periodic", 1);
   rlx_range_attrs a = rlx_range_init();
   a.dtype = RLX_F32;
-  a.step = steps > 0 ? 6.28318530717958647692 / (double)steps : 0;
-  a.count = size;
-  rlx_val t = rlx_range(g, &a), two_t = rlx_mul(g, t, onnx_scalar(n, t, 2));
+  rlx_val t = onnx_add(n, "range", NULL, 0, &a, &(onnx_bind){"count", onnx_in(n, 0)}, 1);
+  rlx_val one = onnx_scalar(n, t, 1);
+  rlx_val steps = onnx_cast(n, onnx_reshape(n, onnx_in(n, 0), NULL, 0), RLX_F32);
+  if (!onnx_int(n, "periodic", 1)) steps = rlx_sub(g, steps, one);
+  const rlx_val turn = onnx_scalar(n, t, 6.28318530717958647692);
+  t = rlx_mul(g, t, rlx_div(g, turn, rlx_maximum(g, steps, one)));
+  rlx_val two_t = rlx_mul(g, t, onnx_scalar(n, t, 2));
   rlx_val first = rlx_mul(g, rlx_cos(g, t), onnx_scalar(n, t, row->b));
   rlx_val second = rlx_mul(g, rlx_cos(g, two_t), onnx_scalar(n, t, row->c));
   rlx_val y = rlx_add(g, rlx_sub(g, onnx_scalar(n, t, row->a), first), second);

@@ -32,10 +32,23 @@ bool onnx_content(const onnx_node *n, rlx_val v, rlx_ints *out_list) {
   return true;
 }
 
-rlx_status onnx_known_ints(onnx_node *n, size_t input, rlx_ints *out_list) {
-  bool known = onnx_content(n, onnx_in(n, input), out_list);
+bool onnx_sizes(onnx_node *n, rlx_val v, rlx_ints *out_dims) {
+  if (onnx_content(n, v, out_dims)) return true;
+  const rlx_ints count = onnx_dims(n, v);
+  if (count.n != 1 || !dim_known(count.data[0])) return false;
+  const rlx_val one = rlx_scalar(n->g, RLX_BOOL, 1);
+  *out_dims = onnx_dims(n, onnx_add(n, "expand", &one, 1, NULL, &(onnx_bind){"dims", v}, 1));
+  return true;
+}
+
+bool onnx_numbers(const onnx_node *n, rlx_val v, rlx_ints *out_list) {
+  bool known = onnx_content(n, v, out_list);
   for (size_t i = 0; i < out_list->n; i++) known = known && dim_known(out_list->data[i]);
-  if (known) return RLX_OK;
+  return known;
+}
+
+rlx_status onnx_known_ints(onnx_node *n, size_t input, rlx_ints *out_list) {
+  if (onnx_numbers(n, onnx_in(n, input), out_list)) return RLX_OK;
   return status_set(RLX_ERROR_UNSUPPORTED, "input %zu must be known before the run", input);
 }
 
@@ -47,16 +60,19 @@ rlx_status onnx_known_real(onnx_node *n, size_t input, double *out_value) {
   return RLX_OK;
 }
 
-rlx_status onnx_list(onnx_node *n, const char *attr, size_t input, int64_t since,
-                     rlx_ints *out_list, bool *out_given) {
+onnx_list onnx_list_of(const onnx_node *n, const char *attr, size_t input, int64_t since) {
+  onnx_list l = {.bind = {attr, RLX_NIL}};
   if (n->opset < since) {
-    *out_list = onnx_ints(n, attr);
-    *out_given = onnx_find(n, attr) != NULL;
-    return RLX_OK;
+    l.ints = onnx_ints(n, attr);
+    l.given = onnx_find(n, attr) != NULL;
+    l.empty = !l.ints.n;
+  } else {
+    const rlx_ints count = onnx_dims(n, onnx_in(n, input));
+    l.bind.value = onnx_in(n, input);
+    l.given = l.bind.value.id != 0;
+    l.empty = !l.given || (count.n == 1 && count.data[0] == 0);
   }
-  *out_list = (rlx_ints){NULL, 0};
-  *out_given = onnx_in(n, input).id != 0;
-  return *out_given ? onnx_known_ints(n, input, out_list) : RLX_OK;
+  return l;
 }
 
 rlx_status onnx_axis(int64_t axis, size_t rank, int64_t *out_axis) {
@@ -151,4 +167,11 @@ rlx_val onnx_vector(const onnx_node *n, const int64_t *items, size_t count) {
   rlx_val v = rlx_constant(n->g, t);
   rlx_tensor_free(t);
   return v;
+}
+
+rlx_val onnx_iota(const onnx_node *n, rlx_dim size, double start) {
+  rlx_range_attrs a = rlx_range_init();
+  a.start = start;
+  a.count = (rlx_ints){&size, 1};
+  return rlx_range(n->g, &a);
 }

@@ -2,26 +2,9 @@
  *
  * Laws: one order for all of them. Equal elements keep their order (-0 equals 0). NaN comes last
  * when sorting, in both directions, and wins as the largest and as the smallest. */
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "ops/block.h"
-
-/* A number that orders as the element does, or the other way round; NaN is the largest in both. */
-static uint64_t order_key(const rlx_tensor *t, int64_t i, bool turned) {
-  const uint64_t top = (uint64_t)1 << 63;
-  ref_scalar s = ref_get(t, i);
-  uint64_t key = s.v.uint;
-  if (s.kind == RLX_KIND_INT) key ^= top;
-  if (s.kind == RLX_KIND_FLOAT) {
-    double v = s.v.real + 0.0; /* -0 becomes 0 */
-    if (isnan(v)) return UINT64_MAX;
-    memcpy(&key, &v, sizeof key);
-    key = key & top ? ~key : key | top;
-  }
-  return turned ? ~key : key;
-}
 
 /* --- argmax, argmin */
 
@@ -46,9 +29,9 @@ static rlx_status arg_ref(ref_call *c, int64_t axis, bool last, bool smallest) {
   ref_around(x, axis, &outer, &n, &inner);
   for (int64_t lane = 0; lane < outer * inner; lane++) {
     int64_t base = ref_lane(lane, n, inner), best = 0;
-    uint64_t best_key = order_key(x, base, smallest);
+    uint64_t best_key = ref_order(x, base, smallest);
     for (int64_t i = 1; i < n; i++) {
-      uint64_t key = order_key(x, base + i * inner, smallest);
+      uint64_t key = ref_order(x, base + i * inner, smallest);
       if (key < best_key || (key == best_key && !last)) continue;
       best = i;
       best_key = key;
@@ -127,7 +110,7 @@ static rlx_status order_ref(const rlx_tensor *x, int64_t axis, bool descending, 
   for (int64_t lane = 0; lane < outer * inner; lane++) {
     int64_t from = ref_lane(lane, n, inner), to = ref_lane(lane, k, inner);
     for (int64_t i = 0; i < n; i++)
-      entries[i] = (entry){order_key(x, from + i * inner, descending), i};
+      entries[i] = (entry){ref_order(x, from + i * inner, descending), i};
     qsort(entries, (size_t)n, sizeof *entries, compare_entries);
     for (int64_t i = 0; i < k; i++) {
       int64_t index = entries[i].index;
@@ -211,9 +194,9 @@ static rlx_status topk_infer(ir_infer *c) {
   RLX_TRY(infer_along(c, &a->axis, KINDS_NUMBER));
   const ir_type *x = &c->in[0];
   rlx_dim n = x->dims[a->axis];
-  if (a->k < 0)
+  if (dim_known(a->k) && a->k < 0)
     return infer_fail(c, RLX_ERROR_SHAPE, "k is %lld, wanted 0 or more", (long long)a->k);
-  if (dim_known(n) && a->k > n)
+  if (infer_differ(n, a->k) && a->k > n)
     return infer_fail(c, RLX_ERROR_SHAPE, "k is %lld, axis %lld has %lld elements", (long long)a->k,
                       (long long)a->axis, (long long)n);
   rlx_dim *dims;

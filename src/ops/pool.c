@@ -1,12 +1,16 @@
-/* ops/pool.c: max and average over sliding windows, any number of spatial axes.
+/* ops/pool.c: max, its place, and average over sliding windows, any number of spatial axes.
  *
- * A window is a box, so both are done one axis after the other: onto MLX as shifted slices of the
- * padded operand, combined. */
+ * A window is a box, so max and average are done one axis after the other: onto MLX as shifted
+ * slices of the padded operand, combined. */
+#include "base/room.h"
 #include "ops/window.h"
 
 enum { MAX_SPATIAL = RLX_MAX_RANK - 2, MAX_TAPS = 24 };
 
 static window_spec max_spec(const rlx_max_pool_attrs *a) {
+  return (window_spec){a->kernel, a->strides, a->pads, a->dilations, a->auto_pad, a->ceil};
+}
+static window_spec index_spec(const rlx_max_pool_index_attrs *a) {
   return (window_spec){a->kernel, a->strides, a->pads, a->dilations, a->auto_pad, a->ceil};
 }
 static window_spec avg_spec(const rlx_avg_pool_attrs *a) {
@@ -27,6 +31,15 @@ static rlx_status pool_infer(ir_infer *c, const window_spec *s, unsigned kinds) 
 static rlx_status max_pool_infer(ir_infer *c) {
   window_spec s = max_spec(c->attrs);
   return pool_infer(c, &s, KINDS_NUMBER);
+}
+static rlx_status max_pool_index_infer(ir_infer *c) {
+  window_spec s = index_spec(c->attrs);
+  RLX_TRY(pool_infer(c, &s, KINDS_NUMBER));
+  c->out[0].dtype = RLX_I64;
+  for (uint32_t i = 2; i < c->in[0].rank; i++)
+    if (c->in[0].dims[i] == 0)
+      return infer_fail(c, RLX_ERROR_SHAPE, "axis %u has no elements, wanted 1 or more", i);
+  return RLX_OK;
 }
 static rlx_status avg_pool_infer(ir_infer *c) {
   window_spec s = avg_spec(c->attrs);
@@ -52,70 +65,85 @@ typedef struct pool_ref {
   window_axis w[MAX_SPATIAL];
 } pool_ref;
 
-static void pool_ref_start(pool_ref *p, const ref_call *c, const window_spec *s) {
-  p->x = c->in[0];
-  p->n = p->x->rank - 2;
-  p->area = ref_product(p->x->dims + 2, p->n);
-  for (size_t i = 0; i < p->n; i++) p->kernel[i] = s->kernel.data[i];
-  window_resolve(s, p->n, p->x->dims + 2, c->out[0]->dims + 2, p->w);
+/* Element i of the result: the window at `place` of plane `plane`, whose first element in x is
+ * `from`. */
+typedef void pool_element(ref_call *c, const pool_ref *p, int64_t i, int64_t from,
+                          const int64_t *place);
+
+static rlx_status pool_ref_run(ref_call *c, window_spec s, pool_element *element) {
+  const rlx_tensor *x = c->in[0], *y = c->out[0];
+  pool_ref p = {.x = x, .n = x->rank - 2, .area = ref_product(x->dims + 2, x->rank - 2)};
+  for (size_t k = 0; k < p.n; k++) p.kernel[k] = s.kernel.data[k];
+  window_resolve(&s, p.n, x->dims + 2, y->dims + 2, p.w);
+  int64_t at[RLX_MAX_RANK] = {0};
+  for (int64_t i = 0; i < y->count; i++, ref_next(y->rank, y->dims, at))
+    element(c, &p, i, (at[0] * y->dims[1] + at[1]) * p.area, at + 2);
+  return RLX_OK;
 }
 
-/* The index in x of the largest element of a window of plane `plane`; NaN wins; -1 if none. */
-static int64_t pool_ref_largest(const pool_ref *p, int64_t plane, const int64_t *place) {
+/* The largest element of a window, counted in its plane; the first NaN wins; -1 without any. */
+static int64_t pool_ref_largest(const pool_ref *p, int64_t from, const int64_t *place) {
   int64_t best = -1, tap[MAX_SPATIAL] = {0};
   bool is_float = dtype_kind(p->x->dtype) == RLX_KIND_FLOAT;
   bool is_unsigned = dtype_kind(p->x->dtype) == RLX_KIND_UINT;
   do {
     int64_t at = window_index(p->w, p->n, place, tap);
     if (at < 0) continue;
-    at += plane * p->area;
     if (best < 0) {
       best = at;
     } else if (is_float) {
-      double v = tensor_real(p->x, at), most = tensor_real(p->x, best);
-      if (v > most || isnan(v)) best = at;
+      double v = tensor_real(p->x, from + at), most = tensor_real(p->x, from + best);
+      if (v > most || (isnan(v) && !isnan(most))) best = at;
     } else {
-      int64_t v = tensor_int(p->x, at), most = tensor_int(p->x, best);
+      int64_t v = tensor_int(p->x, from + at), most = tensor_int(p->x, from + best);
       if (is_unsigned ? (uint64_t)v > (uint64_t)most : v > most) best = at;
     }
   } while (ref_next(p->n, p->kernel, tap));
   return best;
 }
 
+static void max_element(ref_call *c, const pool_ref *p, int64_t i, int64_t from,
+                        const int64_t *place) {
+  int64_t best = pool_ref_largest(p, from, place);
+  if (best >= 0) ref_copy(c->out[0], i, p->x, from + best);
+  else tensor_set_real(c->out[0], i, ref_lowest(p->x->dtype));
+}
 static rlx_status max_pool_ref(ref_call *c) {
-  window_spec s = max_spec(c->attrs);
-  pool_ref p;
-  pool_ref_start(&p, c, &s);
-  rlx_tensor *y = c->out[0];
-  int64_t at[RLX_MAX_RANK] = {0};
-  for (int64_t i = 0; i < y->count; i++) {
-    int64_t from = pool_ref_largest(&p, at[0] * y->dims[1] + at[1], at + 2);
-    if (from >= 0) ref_copy(y, i, p.x, from);
-    else tensor_set_real(y, i, ref_lowest(y->dtype));
-    ref_next(y->rank, y->dims, at);
-  }
-  return RLX_OK;
+  return pool_ref_run(c, max_spec(c->attrs), max_element);
 }
 
+/* A place in a plane as max_pool_index counts it; a window without elements gives the first one. */
+static int64_t pool_place(const window_axis *w, size_t n, int64_t at, bool column_major) {
+  int64_t place = 0;
+  if (at < 0 || !column_major) return at < 0 ? 0 : at;
+  for (size_t i = n; i-- > 0; at /= w[i].in) place = place * w[i].in + at % w[i].in;
+  return place;
+}
+
+static void max_index_element(ref_call *c, const pool_ref *p, int64_t i, int64_t from,
+                              const int64_t *place) {
+  const int64_t best = pool_ref_largest(p, from, place);
+  const bool column_major = ATTRS(max_pool_index)->column_major;
+  tensor_set_int(c->out[0], i, from + pool_place(p->w, p->n, best, column_major));
+}
+static rlx_status max_pool_index_ref(ref_call *c) {
+  return pool_ref_run(c, index_spec(c->attrs), max_index_element);
+}
+
+static void avg_element(ref_call *c, const pool_ref *p, int64_t i, int64_t from,
+                        const int64_t *place) {
+  int64_t tap[MAX_SPATIAL] = {0};
+  double sum = 0, count = 1;
+  do {
+    int64_t at = window_index(p->w, p->n, place, tap);
+    if (at >= 0) sum += tensor_real(p->x, from + at);
+  } while (ref_next(p->n, p->kernel, tap));
+  for (size_t k = 0; k < p->n; k++)
+    count *= (double)window_taps(&p->w[k], place[k], ATTRS(avg_pool)->count_pad);
+  tensor_set_real(c->out[0], i, sum / count);
+}
 static rlx_status avg_pool_ref(ref_call *c) {
-  window_spec s = avg_spec(c->attrs);
-  pool_ref p;
-  pool_ref_start(&p, c, &s);
-  rlx_tensor *y = c->out[0];
-  int64_t at[RLX_MAX_RANK] = {0};
-  for (int64_t i = 0; i < y->count; i++) {
-    int64_t tap[MAX_SPATIAL] = {0}, plane = (at[0] * y->dims[1] + at[1]) * p.area;
-    double sum = 0, count = 1;
-    do {
-      int64_t from = window_index(p.w, p.n, at + 2, tap);
-      if (from >= 0) sum += tensor_real(p.x, plane + from);
-    } while (ref_next(p.n, p.kernel, tap));
-    for (size_t k = 0; k < p.n; k++)
-      count *= (double)window_taps(&p.w[k], at[2 + k], ATTRS(avg_pool)->count_pad);
-    tensor_set_real(y, i, sum / count);
-    ref_next(y->rank, y->dims, at);
-  }
-  return RLX_OK;
+  return pool_ref_run(c, avg_spec(c->attrs), avg_element);
 }
 
 /* --- onto MLX */
@@ -181,6 +209,61 @@ static void max_pool_lower(lower_call *c) {
   c->out[0] = pool_axes(c, c->in[0], w, lowest, &largest);
 }
 
+/* For each tap of each window: the element of the plane under it (for padding the window's first
+ * one, which then counts twice), and its place as the result tells it. */
+static void index_tables(const window_axis *w, size_t n, const window_spec *s, const int64_t *out,
+                         bool column_major, int32_t *from, int64_t *to) {
+  int64_t place[MAX_SPATIAL] = {0};
+  do {
+    int64_t tap[MAX_SPATIAL] = {0}, first = -1;
+    do {
+      first = window_index(w, n, place, tap);
+    } while (first < 0 && ref_next(n, s->kernel.data, tap));
+    memset(tap, 0, sizeof tap);
+    do {
+      const int64_t at = window_index(w, n, place, tap);
+      *to = pool_place(w, n, at < 0 ? first : at, column_major);
+      *from++ = (int32_t)pool_place(w, n, at < 0 ? first : at, false);
+      to++;
+    } while (ref_next(n, s->kernel.data, tap));
+  } while (ref_next(n, out, place));
+}
+
+/* All windows of a plane side by side, and an argmax over each. */
+static void max_pool_index_lower(lower_call *c) {
+  const ir_type *x = lower_in_type(c, 0), *y = lower_out_type(c, 0);
+  const size_t n = x->rank - 2;
+  const window_spec s = index_spec(c->attrs);
+  const int64_t planes = x->dims[0] * x->dims[1], area = ref_product(x->dims + 2, n);
+  int64_t all = ref_product(y->dims, y->rank), taps = 1, places = ref_product(y->dims + 2, n);
+  bool fits = area <= INT32_MAX;
+  for (size_t i = 0; i < n; i++) fits = fits && size_mul(taps, s.kernel.data[i], &taps);
+  if (!fits || !size_mul(all, taps, &all) || !size_mul(all, 8, &all) || !room_for((uint64_t)all)) {
+    mx_fail(c->m, status_set(RLX_ERROR_LIMIT, "all windows side by side are too large"));
+    return;
+  }
+  window_axis w[MAX_SPATIAL];
+  window_resolve(&s, n, x->dims + 2, y->dims + 2, w);
+  const size_t count = (size_t)(places * taps);
+  int32_t *from = mem_new(count, sizeof *from);
+  int64_t *to = mem_new(count, sizeof *to);
+  if (from && to)
+    index_tables(w, n, &s, y->dims + 2, ATTRS(max_pool_index)->column_major, from, to);
+  else
+    mx_fail(c->m, status_memory(count * sizeof *to));
+  const mx taken = mx_from_data(c->m, RLX_I32, 2, (const int64_t[]){places, taps}, from);
+  const mx told = mx_from_data(c->m, RLX_I64, 1, (const int64_t[]){places * taps}, to);
+  mem_free(from);
+  mem_free(to);
+  const mx rows = mx_reshape(c->m, c->in[0], 2, (const int64_t[]){planes, area});
+  const mx best = mx_argmax(c->m, mx_take(c->m, rows, taken, 1), 2, false);
+  const mx window = mx_arange(c->m, 0, (double)taps, places, RLX_I64);
+  const mx plane = mx_arange(c->m, 0, (double)area, planes, RLX_I64);
+  const mx at = mx_take(c->m, told, mx_add(c->m, mx_cast(c->m, best, RLX_I64), window), 0);
+  const mx sum = mx_add(c->m, at, mx_reshape(c->m, plane, 2, (const int64_t[]){planes, 1}));
+  c->out[0] = mx_reshape(c->m, sum, y->rank, y->dims);
+}
+
 /* The number of elements under each window, [out..], as the product of a vector per axis. */
 static mx pool_divisor(lower_call *c, const window_axis *w, size_t n, bool padding) {
   mx product = NULL;
@@ -233,6 +316,25 @@ RLX_BLOCK(max_pool) = {
         "f32[1,2,3] kernel=[0] !argument; bool[1,2,3] kernel=[2] !dtype;"
         "f32[1,2,3] kernel=[-9223372036854775808] !argument;"
         "f32[1,2,3] kernel=[2] pads=[-9223372036854775808,0] !argument"),
+};
+
+RLX_BLOCK(max_pool_index) = {
+    .infer = max_pool_index_infer,
+    .ref = max_pool_index_ref,
+    .lower = max_pool_index_lower,
+    .no_grad = "its result is an index",
+    .cases = CASES(
+        "f32[2,3,7] kernel=[3]; f32[2,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1];"
+        "f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1] column_major=true;"
+        "i8[1,2,6,5] kernel=[3,3] pads=[2,2,2,2];"
+        "f32[1,1,4,5,3] kernel=[2,2,2] column_major=true;"
+        "f32[1,2,8,8] kernel=[3,3] strides=[2,3] ceil=true; f32[1,2,8,9] kernel=[2,3] "
+        "dilations=[2,3]; f32[1,2,7,8] kernel=[3,3] strides=[2,2] auto_pad=same_upper;"
+        "f32[0,2,6,6] kernel=[2,2]; f32[1,1,5]{-inf,-inf,nan,1,nan} kernel=[3] pads=[1,1];"
+        "f32[1,1,2,2] kernel=[1,1] pads=[1,1,1,1];"
+        "u64[1,2,6] kernel=[3] pads=[1,1]; f16[1,2,6,6] kernel=[2,2] strides=[2,2];"
+        "f32[1,2,0] kernel=[1] pads=[1,1] !shape; f32[1,2,3,3] kernel=[4,4] !shape;"
+        "bool[1,2,3] kernel=[2] !dtype"),
 };
 
 RLX_BLOCK(avg_pool) = {

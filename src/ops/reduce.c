@@ -31,6 +31,13 @@ static rlx_status reduce_infer(ir_infer *c, rlx_ints *axes, bool keep, unsigned 
   return RLX_OK;
 }
 
+/* How many axes go is known, which ones is not. */
+static rlx_status reduce_infer_late(ir_infer *c, size_t gone, bool keep) {
+  const size_t rank = c->in[0].rank;
+  if (gone > rank) return infer_fail(c, RLX_ERROR_SHAPE, "%zu axes, there are %zu", gone, rank);
+  return infer_fresh_result(c, keep ? rank : rank - gone);
+}
+
 /* The axes that stay and those that go, with x's strides. */
 typedef struct reduce_plan {
   size_t n_kept, n_gone;
@@ -123,12 +130,11 @@ static mx lower_nothing(lower_call *c, const reduction *r, const ir_type *out) {
 
 static void reduce_lower(lower_call *c, rlx_ints axes, bool keep, const reduction *r) {
   const ir_type *in = lower_in_type(c, 0), *out = lower_out_type(c, 0);
-  mx x = c->in[0];
+  mx x = lower_wide_operand(c, 0);
   if (infer_count(in) == 0) {
     c->out[0] = lower_nothing(c, r, out);
     return;
   }
-  if (in->dtype == RLX_F16 || in->dtype == RLX_BF16) x = mx_cast(c->m, x, RLX_F32);
   if (axes.n) x = r->mlx(c->m, x, mx_ints(c->m, axes.data, axes.n), axes.n, keep);
   c->out[0] = mx_cast(c->m, x, out->dtype);
 }
@@ -187,6 +193,9 @@ static const reduction
   static rlx_status name##_infer(ir_infer *c) {                                              \
     return reduce_infer(c, &OWN_ATTRS(name)->axes, ATTRS(name)->keep, reduction_.kinds);     \
   }                                                                                          \
+  static rlx_status name##_infer_late(ir_infer *c) {                                         \
+    return reduce_infer_late(c, ATTRS(name)->axes.n, ATTRS(name)->keep);                     \
+  }                                                                                          \
   static rlx_status name##_ref(ref_call *c) {                                                \
     return reduce_ref(c, ATTRS(name)->axes, &reduction_);                                    \
   }                                                                                          \
@@ -197,6 +206,7 @@ static const reduction
     return reduce_content(c, in, out, &reduction_);                                          \
   }                                                                                          \
   RLX_BLOCK(name) = {.infer = name##_infer,                                                  \
+                     .infer_late = name##_infer_late,                                        \
                      .ref = name##_ref,                                                      \
                      .lower = name##_lower,                                                  \
                      .content = name##_content,                                              \

@@ -27,6 +27,15 @@ ref_scalar ref_number(rlx_dtype dtype, double v); /* v, which the dtype's kind c
 double ref_lowest(rlx_dtype dtype);
 double ref_above(rlx_dtype dtype);
 
+/* A number that orders as the (real) element does, or the other way round; NaN is the largest in
+ * both. */
+uint64_t ref_order(const rlx_tensor *t, int64_t i, bool turned);
+
+/* An operand, NULL if it is absent. */
+static inline const rlx_tensor *ref_operand(const ref_call *c, size_t i) {
+  return i < c->n_in ? c->in[i] : NULL;
+}
+
 /* Row-major walk: strides (in elements) of a shape; the index of coordinates; advancing them. */
 void ref_strides(size_t rank, const int64_t *dims, int64_t *out_strides);
 bool ref_next(size_t rank, const int64_t *dims, int64_t *coord); /* false after the last */

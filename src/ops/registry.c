@@ -37,15 +37,17 @@ bool rlx_op_find(const char *name, rlx_op_info *out_info) {
 
 /* Indexed by ir_attr_type: the names that rows of ops.def use. */
 static const char *const type_names[] = {
-    [IR_I64] = "i64",     [IR_F64] = "f64",      [IR_FLAG] = "flag", [IR_INTS] = "ints",
+    [IR_I64] = "i64",     [IR_DIM] = "dim",      [IR_F64] = "f64",      [IR_FLAG] = "flag", [IR_INTS] = "ints",
     [IR_DIMS] = "dims",   [IR_REALS] = "reals",  [IR_WORD] = "word", [IR_TEXT] = "text",
-    [IR_DTYPE] = "dtype", [IR_TENSOR] = "tensor"};
+    [IR_DTYPE] = "dtype", [IR_TENSOR] = "tensor",
+    [IR_GRAPH] = "graph"};
 
 static void default_text(const ir_op *op, const ir_attr *attr, char *buf, size_t size) {
   const void *value = attr_at(attr, op->defaults);
   buf[0] = '\0';
   switch (attr->type) {
-    case IR_I64: snprintf(buf, size, "%" PRId64, *(const int64_t *)value); break;
+    case IR_I64:
+    case IR_DIM: snprintf(buf, size, "%" PRId64, *(const int64_t *)value); break;
     case IR_F64: snprintf(buf, size, "%.15g", *(const double *)value); break;
     case IR_FLAG: snprintf(buf, size, "%s", *(const bool *)value ? "true" : "false"); break;
     case IR_WORD: /* the first of "a|b|c" */
@@ -60,7 +62,8 @@ static void default_text(const ir_op *op, const ir_attr *attr, char *buf, size_t
       break;
     }
     case IR_TEXT:
-    case IR_TENSOR: break;
+    case IR_TENSOR:
+    case IR_GRAPH: break;
   }
 }
 

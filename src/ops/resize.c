@@ -13,11 +13,15 @@ static const double farthest = 1e15;
 typedef struct resize_axis {
   const rlx_resize_attrs *a;
   int64_t in, out;
-  double scale;
+  double scale, start, end; /* start, end: of the part that is taken, 0 to 1 being all of it */
   int64_t taps;
 } resize_axis;
 
 static bool word_is(const char *word, const char *want) { return strcmp(word, want) == 0; }
+
+static bool crops(const rlx_resize_attrs *a) {
+  return word_is(a->coordinate, "tf_crop_and_resize");
+}
 
 /* --- shapes */
 
@@ -56,6 +60,12 @@ static rlx_status resize_infer(ir_infer *c) {
     return infer_fail(c, RLX_ERROR_SHAPE, "%zu sizes and %zu scales for %zu axes", a->sizes.n,
                       a->scales.n, n);
   RLX_TRY(check_scales(c, a->scales));
+  if (a->roi.n != (crops(a) ? 2 * n : 0))
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "roi has %zu entries, wanted %zu", a->roi.n,
+                      crops(a) ? 2 * n : 0);
+  if (!infer_fits(x->dtype, a->outside))
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "%s cannot hold the value %g outside",
+                      dtype_name(x->dtype), a->outside);
   rlx_dim *dims;
   RLX_TRY(infer_result(c, x->dtype, rank, &dims));
   for (size_t i = 0; i < rank; i++) dims[i] = x->dims[i];
@@ -81,6 +91,11 @@ static double source(const resize_axis *r, int64_t o) {
   if (word_is(how, "asymmetric")) return at / scale;
   if (word_is(how, "align_corners")) return r->out > 1 ? at * (in - 1) / (out - 1) : 0;
   if (word_is(how, "pytorch_half_pixel") && r->out <= 1) return 0;
+  if (crops(r->a)) {
+    float start = (float)r->start, end = (float)r->end;
+    if (r->out <= 1) return 0.5f * (start + end) * (in - 1);
+    return start * (in - 1) + at * (end - start) * (in - 1) / (out - 1);
+  }
   float half = (at + 0.5f) / scale - 0.5f;
   if (word_is(how, "half_pixel_symmetric")) return in / 2 * (1 - out / (scale * in)) + half;
   return half;
@@ -108,10 +123,15 @@ static double stretch(const resize_axis *r) {
   return r->a->antialias && r->scale < 1 ? r->scale : 1;
 }
 
-/* Element o is the sum of weight[t] * x[index[t]]. */
+/* Element o is the sum of weight[t] * x[index[t]]; the indices are -1 if it is outside of x, which
+ * a gather takes for the last element. */
 static void axis_taps(const resize_axis *r, int64_t o, int64_t *index, double *weight) {
   const rlx_resize_attrs *a = r->a;
   double at = fmax(-farthest, fmin(farthest, source(r, o))), sum = 0, s = stretch(r);
+  if (crops(a) && (at < 0 || at > (double)(r->in - 1))) {
+    for (int64_t t = 0; t < r->taps; t++) index[t] = -1;
+    return;
+  }
   if (word_is(a->mode, "nearest")) {
     index[0] = into_range(nearest(a->nearest, at), r->in);
     weight[0] = 1;
@@ -134,14 +154,18 @@ static void axis_taps(const resize_axis *r, int64_t o, int64_t *index, double *w
 /* The rule of one axis, of `in` elements now; false if that axis stays as it is. */
 static bool axis_rule(const rlx_resize_attrs *a, size_t axis, int64_t in, resize_axis *r) {
   size_t nth = 0;
-  *r = (resize_axis){a, in, in, 1, 1};
+  *r = (resize_axis){a, in, in, 1, 0, 1, 1};
   while (nth < a->axes.n && a->axes.data[nth] != (int64_t)axis) nth++;
   if (nth == a->axes.n) return false;
   r->out = a->sizes.n ? a->sizes.data[nth] : scaled_size(in, a->scales.data[nth]);
   r->scale = a->scales.n ? a->scales.data[nth] : (double)r->out / (double)in;
   int64_t radius = word_is(a->mode, "nearest") ? 0 : word_is(a->mode, "linear") ? 1 : 2;
   if (radius && r->out) r->taps = 2 * (int64_t)fmin(MAX_TAPS, ceil((double)radius / stretch(r)));
-  return in != r->out || r->scale != 1;
+  if (crops(a)) {
+    r->start = a->roi.data[nth];
+    r->end = a->roi.data[a->axes.n + nth];
+  }
+  return in != r->out || r->scale != 1 || r->start != 0 || r->end != 1;
 }
 
 typedef struct axis_table { /* the taps of all elements of one axis of the result */
@@ -150,6 +174,8 @@ typedef struct axis_table { /* the taps of all elements of one axis of the resul
   int64_t taps, out;
   bool changes; /* false: the axis stays as it is */
 } axis_table;
+
+static bool is_outside(const axis_table *t, int64_t o) { return t->index[o * t->taps] < 0; }
 
 static void tables_free(axis_table *tables, size_t n) {
   for (size_t i = 0; i < n; i++) {
@@ -209,7 +235,11 @@ static rlx_status resize_ref(ref_call *c) {
   for (size_t i = 0; i < x->rank; i++)
     RLX_TRY_OR_FAIL(table_make(c->attrs, i, x->dims[i], &tables[i]));
   for (int64_t k = 0; k < y->count; k++) {
-    if (word_is(ATTRS(resize)->mode, "nearest")) {
+    bool outside = false;
+    for (size_t i = 0; i < x->rank; i++) outside = outside || is_outside(&tables[i], at[i]);
+    if (outside) {
+      tensor_set_real(y, k, ATTRS(resize)->outside);
+    } else if (word_is(ATTRS(resize)->mode, "nearest")) {
       int64_t from = 0;
       for (size_t i = 0; i < x->rank; i++) from = from * x->dims[i] + tables[i].index[at[i]];
       ref_copy(y, k, x, from);
@@ -225,7 +255,8 @@ fail:
 
 /* --- as other operations */
 
-/* A constant vector along `axis`, shaped to broadcast from there. */
+/* A constant vector shaped to broadcast before `trailing` axes. What it holds of a tap goes by the
+ * dtype: i32 indices, weights, or as bools which elements are inside. */
 static rlx_val axis_vector(rlx_graph *g, rlx_dtype dtype, size_t trailing, const axis_table *t,
                            int64_t tap) {
   int64_t dims[RLX_MAX_RANK];
@@ -238,7 +269,8 @@ static rlx_val axis_vector(rlx_graph *g, rlx_dtype dtype, size_t trailing, const
     return RLX_NIL;
   }
   for (int64_t o = 0; o < t->out; o++) {
-    if (dtype == RLX_I32) tensor_set_int(v, o, t->index[o * t->taps + tap]);
+    if (dtype == RLX_BOOL) tensor_set_int(v, o, !is_outside(t, o));
+    else if (dtype == RLX_I32) tensor_set_int(v, o, t->index[o * t->taps + tap]);
     else tensor_set_real(v, o, t->weight[o * t->taps + tap]);
   }
   rlx_val val = rlx_constant(g, v);
@@ -297,18 +329,25 @@ static rlx_val resize_expand(expr_call *c) {
   bool half = blends && dtype_bytes(dtype) < sizeof(float);
   if (half) y = expr_cast(g, y, RLX_F32);
   size_t rank = rlx_val_rank(g, x);
+  rlx_val inside[RLX_MAX_RANK] = {{0}};
   for (size_t i = 0; i < rank; i++) {
     axis_table t = {0};
     rlx_status status = table_make(c->attrs, i, rlx_val_dim(g, x, i), &t);
     if (status != RLX_OK) graph_fail(g, status);
     if (status == RLX_OK && t.changes) y = axis_apply(g, y, i, &t);
+    if (status == RLX_OK && crops(c->attrs))
+      inside[i] = axis_vector(g, RLX_BOOL, rank - 1 - i, &t, 0);
     tables_free(&t, 1);
   }
+  rlx_val outside = rlx_scalar(g, rlx_val_dtype(g, y), ATTRS(resize)->outside);
+  for (size_t i = 0; i < rank; i++)
+    if (inside[i].id) y = rlx_where(g, inside[i], y, outside);
   return expr_cast(g, y, dtype);
 }
 
 RLX_BLOCK(resize) = {
     .infer = resize_infer,
+    .infer_late = infer_fresh, /* scales */
     .ref = resize_ref,
     .expand = resize_expand,
     .cases = CASES(
@@ -325,6 +364,14 @@ RLX_BLOCK(resize) = {
         "mode=cubic;"
         "f32[1,1,5,6] scales=[1.5,0.5] axes=[2,3] mode=cubic cubic_a=-0.5 exclude_outside=true;"
         "f32[1,1,9,9] sizes=[4,5] axes=[2,3] mode=cubic antialias=true;"
+        "f32[1,4,4] sizes=[3,5] axes=[1,2] mode=linear coordinate=tf_crop_and_resize "
+        "roi=[0.4,-0.2,0.6,1.1] outside=10;"
+        "f64[1,4,4] sizes=[5,1] axes=[2,1] mode=cubic coordinate=tf_crop_and_resize "
+        "roi=[-0.5,0.2,1.5,1]; i32[5,4] scales=[1.5,2] coordinate=tf_crop_and_resize "
+        "roi=[0,0.3,1,1.2] outside=-7; f16[4] sizes=[4] mode=linear "
+        "coordinate=tf_crop_and_resize roi=[1,0];"
+        "f32[4] sizes=[4] coordinate=tf_crop_and_resize roi=[1] !argument;"
+        "f32[4] sizes=[8] roi=[0,1] !argument; i8[4] sizes=[8] outside=0.5 !argument;"
         "f32[3,4] sizes=[3,4] mode=linear; f16[3,4] sizes=[6,8] mode=linear; f32[0,4] sizes=[0,8];"
         "f32[5000] sizes=[1] mode=linear antialias=true !limit;"
         "f32[]; f32[3] sizes=[0]; f32[3] sizes=[0] mode=linear antialias=true;"

@@ -36,8 +36,7 @@ static rlx_status scan_ref(ref_call *c, int64_t axis, bool exclusive, bool rever
 
 static void scan_lower(lower_call *c, int64_t axis, bool exclusive, bool reverse, const scan *s) {
   rlx_dtype dtype = lower_in_type(c, 0)->dtype;
-  mx x = c->in[0];
-  if (dtype == RLX_F16 || dtype == RLX_BF16) x = mx_cast(c->m, x, RLX_F32);
+  const mx x = lower_wide_operand(c, 0);
   c->out[0] = mx_cast(c->m, s->mlx(c->m, x, (int)axis, reverse, !exclusive), dtype);
 }
 
@@ -57,6 +56,7 @@ static const scan sum_scan = {&row_add, 0, mx_cumsum}, prod_scan = {&row_mul, 1,
     scan_lower(c, a->axis, exclusive_, a->reverse, &scan_);                           \
   }                                                                                   \
   RLX_BLOCK(name) = {.infer = name##_infer,                                           \
+                     .infer_late = name##_infer,                                      \
                      .ref = name##_ref,                                               \
                      .lower = name##_lower,                                           \
                      .no_grad = NO_GRAD_YET,                             \

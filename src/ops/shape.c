@@ -96,8 +96,15 @@ static rlx_status squeeze_infer(ir_infer *c) {
   return squeeze_result(c, drop, n);
 }
 
+static rlx_status squeeze_infer_late(ir_infer *c) {
+  const size_t gone = ATTRS(squeeze)->axes.n, rank = c->in[0].rank;
+  if (gone > rank) return infer_fail(c, RLX_ERROR_SHAPE, "%zu axes to drop, there are %zu", gone, rank);
+  return infer_fresh_result(c, rank - gone);
+}
+
 RLX_BLOCK(squeeze) = {
     .infer = squeeze_infer,
+    .infer_late = squeeze_infer_late,
     SAME_ELEMENTS,
     .cases = CASES(
         "f32[1,3,1]; f32[1,3,1] axes=[-1]; i32[1,1]; f32[2,3]; f32[]; f32[1,0] axes=[0];"
@@ -117,8 +124,13 @@ static rlx_status unsqueeze_infer(ir_infer *c) {
   return RLX_OK;
 }
 
+static rlx_status unsqueeze_infer_late(ir_infer *c) {
+  return infer_fresh_result(c, c->in[0].rank + ATTRS(unsqueeze)->axes.n);
+}
+
 RLX_BLOCK(unsqueeze) = {
     .infer = unsqueeze_infer,
+    .infer_late = unsqueeze_infer_late,
     SAME_ELEMENTS,
     .cases = CASES("f32[2,3] axes=[0]; f32[2,3] axes=[-1,1]; i8[] axes=[0,1]; f32[0] axes=[1];"
                    "f32[2,3] axes=[3] !shape; f32[2,3] axes=[0,0] !argument; f32[2] !argument;"

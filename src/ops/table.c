@@ -13,6 +13,7 @@
 #define VALUE_1_END
 #define VALUE_2_END
 #define VALUE_i64(v) v
+#define VALUE_dim(v) v
 #define VALUE_f64(v) v
 #define VALUE_flag(v) v
 #define VALUE_dtype(v) v
@@ -22,6 +23,7 @@
 #define VALUE_word(v) NULL
 #define VALUE_text(v) NULL
 #define VALUE_tensor(v) NULL
+#define VALUE_graph(v) NULL
 
 /* An attribute's descriptor. */
 #define DESC_1(type, name, ...) DESC_OF(type, name, __VA_ARGS__), DESC_2
@@ -34,6 +36,7 @@
         WORDS_##type(__VA_ARGS__)                                                            \
   }
 #define TYPE_i64 IR_I64
+#define TYPE_dim IR_DIM
 #define TYPE_f64 IR_F64
 #define TYPE_flag IR_FLAG
 #define TYPE_ints IR_INTS
@@ -43,7 +46,9 @@
 #define TYPE_text IR_TEXT
 #define TYPE_dtype IR_DTYPE
 #define TYPE_tensor IR_TENSOR
+#define TYPE_graph IR_GRAPH
 #define WORDS_i64(v) NULL
+#define WORDS_dim(v) NULL
 #define WORDS_f64(v) NULL
 #define WORDS_flag(v) NULL
 #define WORDS_ints(v) NULL
@@ -53,6 +58,7 @@
 #define WORDS_text(v) NULL
 #define WORDS_dtype(v) NULL
 #define WORDS_tensor(v) NULL
+#define WORDS_graph(v) NULL
 
 #define MIN_0 0
 #define MIN_1 1
@@ -60,7 +66,13 @@
 #define MIN_3 3
 #define MIN_4 4
 #define MIN_5 5
+#define MIN_1o2 1
+#define MIN_1o3 1
 #define MIN_2o3 2
+#define MIN_2o5 2
+#define MIN_3o4 3
+#define MIN_3o6 3
+#define MIN_3o8 3
 #define MIN_N 1
 #define MAX_0 0
 #define MAX_1 1
@@ -68,11 +80,19 @@
 #define MAX_3 3
 #define MAX_4 4
 #define MAX_5 5
+#define MAX_1o2 2
+#define MAX_1o3 3
 #define MAX_2o3 3
+#define MAX_2o5 5
+#define MAX_3o4 4
+#define MAX_3o6 6
+#define MAX_3o8 8
 #define MAX_N IR_ANY
 #define TRAIT_PLAIN IR_PLAIN
 #define TRAIT_MOVE IR_MOVE
 #define TRAIT_COMM IR_COMM
+#define TRAIT_DATA IR_DATA
+#define TRAIT_CONTROL IR_CONTROL
 #define TRAIT_INPUT IR_INPUT
 #define TRAIT_PARAM IR_PARAM
 #define TRAIT_CONSTANT IR_CONSTANT

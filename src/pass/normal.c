@@ -1,11 +1,9 @@
 /* pass/normal.c: what happens to a node as it is added to a graph that is being prepared: it is
  * folded where its operands are constants, and expanded where MLX has no counterpart. */
+#include "base/span.h"
 #include "ops/expr.h"
 #include "ops/ref.h"
 #include "pass/pass.h"
-
-/* References are slow: larger results are left to the run. */
-enum { MAX_FOLDED = 1 << 22 };
 
 static rlx_status constant_of_content(const ir_infer *c, const rlx_dim *content, ir_node *n) {
   int64_t sizes[RLX_MAX_RANK];
@@ -34,16 +32,26 @@ static bool worth_folding(const ir_infer *c) {
   for (size_t i = 0; i < c->n_out; i++) {
     int64_t sizes[RLX_MAX_RANK], count;
     size_t bytes;
-    if (!type_sizes(&c->out[i], sizes) ||
-        !tensor_size(c->out[i].dtype, c->out[i].rank, sizes, &count, &bytes) ||
+    const bool sized = type_sizes(&c->out[i], sizes);
+    if (!sized && c->op->traits & IR_DATA) continue; /* at most as large as what the operands say */
+    if (!sized || !tensor_size(c->out[i].dtype, c->out[i].rank, sizes, &count, &bytes) ||
         !size_add(total, count, &total))
       return false;
   }
-  return total <= MAX_FOLDED;
+  return total <= FOLDED_MAX;
+}
+
+/* Where a condition is known, the nodes of the branch take the node's place. */
+static rlx_status inline_branch(const ir_infer *c, ir_node *n) {
+  if (!c->op->hooks->expand) return RLX_OK;
+  expr_call call = {.b = c->g, .attrs = c->attrs, .in = c->val, .n_in = c->n_in};
+  n->out = c->op->hooks->expand(&call);
+  return rlx_graph_status(c->g);
 }
 
 rlx_status pass_fold(const ir_infer *c, const rlx_dim *content, ir_node *n) {
   if (c->op->traits & IR_LEAF) return RLX_OK;
+  if (c->op->traits & IR_CONTROL) return inline_branch(c, n);
   if (content) RLX_TRY(constant_of_content(c, content, n));
   if (n->out.id || n->n_dynamic || !c->op->hooks->ref || !worth_folding(c)) return RLX_OK;
   rlx_tensor **in = arena_new(&c->g->mem, c->n_in + 1, sizeof *in);
@@ -62,7 +70,8 @@ rlx_status pass_fold(const ir_infer *c, const rlx_dim *content, ir_node *n) {
 rlx_status pass_legal(const ir_infer *c, const rlx_dim *content, ir_node *n) {
   RLX_TRY(pass_fold(c, content, n));
   const ir_hooks *hooks = c->op->hooks;
-  if (n->out.id || hooks->lower || !hooks->expand || n->n_dynamic) return RLX_OK;
+  const bool lowers = hooks->lower && (!hooks->lowers || hooks->lowers(c));
+  if (n->out.id || lowers || !hooks->expand || n->n_dynamic) return RLX_OK;
   expr_call call = {.b = c->g, .attrs = c->attrs, .in = c->val, .n_in = c->n_in};
   n->out = hooks->expand(&call);
   if (!n->out.id) {
@@ -71,4 +80,28 @@ rlx_status pass_legal(const ir_infer *c, const rlx_dim *content, ir_node *n) {
                             : status_set(RLX_ERROR_INTERNAL, "%s expands to nothing", c->op->name);
   }
   return RLX_OK;
+}
+
+static rlx_status normal(const ir_infer *c, const rlx_dim *content, ir_node *n) {
+  RLX_TRY(pass_fold(c, content, n));
+  if (!n->out.id) RLX_TRY(rules_apply(c->g->rules, c, n));
+  return n->out.id ? RLX_OK : cse_apply(c->g->rules, c, n);
+}
+
+/* A round leaves dead what it replaces, so the last one is one without hits (or without rules). */
+rlx_status pass_optimise(const rlx_graph *src, pass_rules *rules, rlx_graph **out_graph) {
+  enum { MAX_ROUNDS = 8 };
+  rlx_graph *last = NULL;
+  for (int i = 0;; i++) {
+    const uint64_t before = rules_hits(rules);
+    const bool with = i < MAX_ROUNDS;
+    const uint64_t begin = span_begin();
+    const rlx_status status = pass_rebuild(last ? last : src, with ? normal : pass_fold,
+                                           with ? rules : NULL, out_graph);
+    span_end(begin, "compile", "rewrite", src->name);
+    rules_restart(rules);
+    rlx_graph_free(last);
+    last = *out_graph;
+    if (status != RLX_OK || (i > 0 && rules_hits(rules) == before)) return status;
+  }
 }

@@ -3,23 +3,45 @@
 #define PASS_PASS_H
 
 #include "ir/graph.h"
+#include "pass/match.h"
+#include "pass/stage.h"
 
 /* Rewriting as nodes are added (normal.c): constants are folded; pass_legal also expands operations
  * that have no lowering. */
 rlx_status pass_fold(const ir_infer *c, const rlx_dim *content, ir_node *n);
 rlx_status pass_legal(const ir_infer *c, const rlx_dim *content, ir_node *n);
 
-/* Rebuilds `src` without its dead nodes, through `normal`. With `sizes` (per input, in order, as many
- * as its rank) every symbolic size becomes a number; NULL keeps them. Inputs and params all stay.
- * Errors: RLX_ERROR_SHAPE naming the input that does not fit; RLX_ERROR_UNSUPPORTED naming the node
- * whose shape depends on data. */
-rlx_status pass_bind(const rlx_graph *src, const int64_t *const *sizes, ir_normal normal,
-                     rlx_graph **out_graph);
+/* Rebuilds `src` without its dead nodes, through `normal`; sizes stay symbolic. Inputs and params all
+ * stay. `rules`: what `normal` works with, or NULL. */
+rlx_status pass_rebuild(const rlx_graph *src, ir_normal normal, pass_rules *rules,
+                        rlx_graph **out_graph);
+/* The same with folding, the rewrite rules and the sharing of equal nodes, until no rule applies. */
+rlx_status pass_optimise(const rlx_graph *src, pass_rules *rules, rlx_graph **out_graph);
+
+/* The numbers that the names of src's sizes have in a run, as far as they are known.
+ * Zero-initialise but for src. */
+typedef struct size_names {
+  const rlx_graph *src;
+  map names;
+  dim_table *dims; /* where sizes that are not known yet get a fresh name */
+} size_names;
+/* The shapes of all inputs, in order; of a value that a cut made.
+ * Errors: RLX_ERROR_SHAPE naming what does not fit. */
+rlx_status pass_name_inputs(size_names *s, const int64_t *const *sizes);
+rlx_status pass_name_value(size_names *s, rlx_val v, const int64_t *sizes);
+
+/* One stage of names->src with all sizes as numbers, through `normal`; names that it invented get
+ * theirs. Its inputs are those of the stage that are not by value (by_value[i]: NULL), in order, its
+ * outputs the stage's. Errors: RLX_ERROR_UNSUPPORTED naming a node whose shape still depends on
+ * data. */
+rlx_status pass_bind(size_names *names, const stage *s, rlx_tensor *const *by_value,
+                     ir_normal normal, rlx_graph **out_graph);
 
 /* A plan: the nodes of a concrete graph in order, cut into segments that one runner takes. */
 typedef enum plan_runner {
-  PLAN_MLX, /* onto MLX */
-  PLAN_HOST /* the reference, where an operation has no lowering */
+  PLAN_MLX,   /* onto MLX */
+  PLAN_TRACE, /* the same, recorded once and replayed */
+  PLAN_HOST   /* the reference, where an operation has no lowering */
 } plan_runner;
 
 typedef struct plan_segment {
@@ -39,8 +61,8 @@ typedef struct plan {
   size_t n_steps, n_segments, n_dead;
 } plan;
 
-/* `host`: everything runs by reference. */
-rlx_status plan_make(const rlx_graph *g, bool host, plan *out_plan);
+/* `runner`: of every operation (PLAN_HOST), or of those that have a lowering. */
+rlx_status plan_make(const rlx_graph *g, plan_runner runner, plan *out_plan);
 void plan_free(plan *p);
 
 #endif

@@ -8,10 +8,6 @@ void plan_free(plan *p) {
   *p = (plan){0};
 }
 
-static plan_runner runner_of(const ir_node *n, bool host) {
-  return host || !n->op->hooks->lower ? PLAN_HOST : PLAN_MLX;
-}
-
 /* last[v]: 1 + the step after which value v is not needed; 0: never used as an operand. */
 static void find_last_uses(const rlx_graph *g, const plan *p, uint32_t *last) {
   for (uint32_t s = 0; s < p->n_steps; s++) {
@@ -38,16 +34,17 @@ static void list_dead(const rlx_graph *g, plan *p, const uint32_t *last) {
   }
 }
 
-static void cut_segments(const rlx_graph *g, bool host, plan *p) {
+static void cut_segments(const rlx_graph *g, plan_runner wanted, plan *p) {
   for (uint32_t s = 0; s < p->n_steps; s++) {
-    const plan_runner runner = runner_of(&g->nodes.data[p->steps[s].node], host);
+    const ir_hooks *h = g->nodes.data[p->steps[s].node].op->hooks;
+    const plan_runner runner = h->lower ? wanted : PLAN_HOST;
     if (!p->n_segments || p->segments[p->n_segments - 1].runner != runner)
       p->segments[p->n_segments++] = (plan_segment){.runner = runner, .first = s};
     p->segments[p->n_segments - 1].n++;
   }
 }
 
-rlx_status plan_make(const rlx_graph *g, bool host, plan *out_plan) {
+rlx_status plan_make(const rlx_graph *g, plan_runner runner, plan *out_plan) {
   plan p = {.steps = mem_new(g->nodes.n + 1, sizeof *p.steps),
             .segments = mem_new(g->nodes.n + 1, sizeof *p.segments),
             .dead = mem_new(g->values.n, sizeof *p.dead)};
@@ -63,7 +60,7 @@ rlx_status plan_make(const rlx_graph *g, bool host, plan *out_plan) {
       p.steps[p.n_steps++] = (plan_step){.node = (uint32_t)i};
   find_last_uses(g, &p, last);
   list_dead(g, &p, last);
-  cut_segments(g, host, &p);
+  cut_segments(g, runner, &p);
   mem_free(last);
   *out_plan = p;
   return RLX_OK;

@@ -123,10 +123,11 @@ static int word_index(const char *list, const char *s) {
 }
 
 static bool ok_text(const char *s) { return *s != '\0'; }
-static bool ok_npz(const char *s) {
-  size_t n = strlen(s);
-  return n > 4 && strcmp(s + n - 4, ".npz") == 0;
+static bool ends_in(const char *s, const char *end) {
+  size_t n = strlen(s), m = strlen(end);
+  return n > m && strcmp(s + n - m, end) == 0;
 }
+static bool ok_tensors(const char *s) { return ends_in(s, ".npz") || ends_in(s, ".safetensors"); }
 static bool ok_pair(const char *s) {
   const char *last = strrchr(s, '=');
   return last && last != s && last[1];
@@ -160,7 +161,7 @@ static const struct {
   const char *wants;
 } checks[] = {
     [CHECK_TEXT] = {ok_text, NULL},
-    [CHECK_NPZ] = {ok_npz, NULL},
+    [CHECK_TENSORS] = {ok_tensors, "a name that ends in .npz or .safetensors"},
     [CHECK_PAIR] = {ok_pair, NULL},
     [CHECK_WORDS] = {NULL, NULL},
     [CHECK_SHAPE] = {ok_shape, "NAME=SIZE,SIZE,... with sizes that are whole numbers"},
@@ -195,6 +196,11 @@ static const flag_row *match_flag(const command *c, const char *arg, const char 
   return NULL;
 }
 
+/* Is an argument no flag? A negative number is none, so that it gets the message of a bad number. */
+static bool is_value(const char *arg) {
+  return arg[0] != '-' || !arg[1] || (arg[1] >= '0' && arg[1] <= '9') || arg[1] == '.';
+}
+
 /* Consumes argv[*at] and, for a flag with a value, the next one. */
 static int parse_flag(const command *c, int argc, char **argv, int *at, args *out) {
   const char *arg = argv[*at], *value;
@@ -209,13 +215,13 @@ static int parse_flag(const command *c, int argc, char **argv, int *at, args *ou
     if (value) return fail_usage(c, "--%s takes no value", f->name);
     value = "";
   } else {
-    bool next_is_value = *at + 1 < argc && (argv[*at + 1][0] != '-' || !argv[*at + 1][1]);
-    if (!value && next_is_value) value = argv[++*at];
+    if (!value && *at + 1 < argc && is_value(argv[*at + 1])) value = argv[++*at];
     int code = check_value(c, f, value);
     if (code) return code;
   }
   out->given[out->n_given].flag = (flag_id)(f - cli_flags);
   out->given[out->n_given++].value = value;
+  if (f == &cli_flags[FLAG_NO_RULE]) out->no_rules[out->n_no_rules++] = value;
   return EXIT_OK;
 }
 
@@ -223,6 +229,7 @@ int cli_parse(const command *c, int argc, char **argv, args *out) {
   *out = (args){.command = c};
   out->operands = must_alloc((size_t)argc, sizeof *out->operands);
   out->given = must_alloc((size_t)argc, sizeof *out->given);
+  out->no_rules = must_alloc((size_t)argc, sizeof *out->no_rules);
   bool flags = true;
   for (int i = 0; i < argc; i++) {
     if (flags && strcmp(argv[i], "--") == 0) {
@@ -244,6 +251,7 @@ int cli_parse(const command *c, int argc, char **argv, args *out) {
 void args_free(args *a) {
   free(a->operands);
   free(a->given);
+  free(a->no_rules);
 }
 
 const char *args_value(const args *a, flag_id flag) {

@@ -19,9 +19,13 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
   C(doctor, "", 0, 0, "check that this machine computes right and fast; exit status 1 if not")    \
   C(ops, "", 0, 0, "list all operations and the ONNX operators that are read")                    \
   C(inspect, "MODEL", 1, 1, "show what a model file holds")                                       \
+  C(convert, "MODEL OUT.rlx", 2, 2, "write a model as a .rlx file, which opens without conversion") \
+  C(explain, "MODEL", 1, 1, "show what compiling makes of a model and how it runs")               \
   C(run, "MODEL", 1, 1, "run a model once and show its outputs")                                  \
   C(bench, "MODEL", 1, 1, "time a model")                                                         \
-  C(compare, "MODEL", 1, 1, "run a model once and compare its outputs with expected ones")        \
+  C(compare, "MODEL", 1, 1, "compare one run with expected outputs, or find what differs")        \
+  C(embed, "[TEXT]...", 0, SIZE_MAX,                                                              \
+    "turn texts (none or -: lines of standard input) into vectors, or search them")               \
   C(conformance, "DIR", 1, 1, "run a folder of ONNX node tests")                                  \
   C(help, "[COMMAND]", 0, 1, "explain a command")
 
@@ -33,7 +37,7 @@ enum command_bit {
 #define FOR(name) (1u << BIT_INDEX_##name)
 #define FOR_RUNS (FOR(run) | FOR(bench))
 #define FOR_MODEL (FOR_RUNS | FOR(compare))
-#define FOR_DEVICE (FOR_MODEL | FOR(conformance))
+#define FOR_DEVICE (FOR_MODEL | FOR(embed) | FOR(conformance) | FOR(explain))
 #define FOR_ALL (~0u)
 
 /* F(id, name, letter, value, check, commands, help): `value` names the argument, "" for none; of
@@ -41,23 +45,45 @@ enum command_bit {
 #define FLAGS(F)                                                                                  \
   F(INPUT, "input", 0, "NAME=FILE.npy", PAIR, FOR_MODEL,                                          \
     "read the input or param NAME from a file; repeatable, wins over --inputs")                   \
-  F(INPUTS, "inputs", 0, "FILE.npz", TEXT, FOR_MODEL, "read inputs and params, keyed by name")    \
+  F(INPUTS, "inputs", 0, "FILE.npz", TENSORS, FOR_MODEL,                                          \
+    "read inputs and params, keyed by name, from .npz or .safetensors")                           \
   F(RANDOM, "random", 0, "SEED", WHOLE, FOR_MODEL, "fill what is not given with random numbers")  \
   F(SHAPE, "shape", 0, "NAME=1,3,224,224", SHAPE, FOR_MODEL,                                      \
     "the shape of a random input; repeatable (without: open sizes are 1)")                        \
-  F(OUTPUT, "output", 0, "FILE.npz", NPZ, FOR_RUNS, "write the outputs, keyed by name")           \
-  F(MODE, "mode", 0, "lazy|eager", WORDS, FOR_DEVICE, "evaluate at the end, or after each step")  \
+  F(OUTPUT, "output", 0, "FILE.npz", TENSORS, FOR_RUNS,                                           \
+    "write the outputs, keyed by name, as .npz or .safetensors")                                  \
+  F(MODE, "mode", 0, "lazy|eager|compiled|async", WORDS, FOR_DEVICE,                              \
+    "evaluate at the end, or after each step; replay traces; run beside the caller")              \
   F(DEVICE, "device", 0, "cpu|gpu|reference", WORDS, FOR_DEVICE,                                  \
     "where to run (without: a GPU if there is one); reference is plain C, slow")                  \
   F(THREADS, "threads", 0, "N", COUNT, FOR_DEVICE, "CPU threads of MLX's BLAS")                   \
-  F(EXPECTED, "expected", 0, "FILE.npz", NPZ, FOR(compare), "the outputs wanted, keyed by name")  \
+  F(TRACE, "trace", 0, "FILE.json", TEXT, FOR_RUNS,                                               \
+    "write a timeline for chrome://tracing or Perfetto; of bench up to its warm-up")              \
+  F(PROFILE, "profile", 0, "", NONE, FOR_RUNS, "run eagerly, show the time of each operation")    \
+  F(EXPECTED, "expected", 0, "FILE.npz", TENSORS, FOR(compare),                                   \
+    "the outputs wanted, keyed by name")                                                          \
+  F(BISECT, "bisect", 0, "", NONE, FOR(compare),                                                  \
+    "find the first node that differs from the reference device")                                 \
   F(RTOL, "rtol", 0, "R", REAL, FOR(compare), "allowed: atol + rtol |want|; default 1e-3")        \
   F(ATOL, "atol", 0, "A", REAL, FOR(compare), "see --rtol; default 1e-5")                         \
   F(REPORT, "report", 0, "FILE.tsv", TEXT, FOR(conformance),                                      \
     "write a row for each case: name, pass|fail|skip, reason")                                    \
   F(FILTER, "filter", 0, "GLOB", TEXT, FOR(conformance), "only cases whose name matches")         \
   F(MIN_SECONDS, "min-seconds", 0, "S", SECONDS, FOR(bench), "time for at least so long (1)")     \
-  F(NODES, "nodes", 'v', "", NONE, FOR(inspect), "list every node")                               \
+  F(MODEL, "model", 0, "DIR", TEXT, FOR(embed),                                                   \
+    "an encoder's folder, or an .onnx file with the tokenizer beside it; required")               \
+  F(SEARCH, "search", 0, "QUERY", TEXT, FOR(embed), "list the texts nearest to the query")        \
+  F(TOP, "top", 0, "N", COUNT, FOR(embed), "at most so many of them; default 10")                 \
+  F(POOLING, "pooling", 0, "mean|cls", WORDS, FOR(embed),                                         \
+    "how a vector is made of hidden states (without: as the folder says, else mean)")             \
+  F(NO_NORMALIZE, "no-normalize", 0, "", NONE, FOR(embed), "do not scale vectors to norm 1")      \
+  F(BATCH, "batch", 0, "N", COUNT, FOR(embed), "texts in one run; default 32")                    \
+  F(NODES, "nodes", 'v', "", NONE, FOR(inspect) | FOR(explain), "list every node")                \
+  F(NO_RULE, "no-rule", 0, "NAME", TEXT, FOR_DEVICE,                                               \
+    "leave out a rewrite rule (`rlx explain` lists them); repeatable")                            \
+  F(STRICT, "strict", 0, "", NONE, FOR_DEVICE, "leave out the rules that may change rounding")     \
+  F(FORCE, "force", 'f', "", NONE, FOR(convert), "replace OUT.rlx if it is there")                \
+  F(QUIET, "quiet", 'q', "", NONE, FOR(convert), "print nothing")                                 \
   F(DOT, "dot", 0, "FILE", TEXT, FOR(inspect), "write the graph for Graphviz")                    \
   F(MARKDOWN, "markdown", 0, "", NONE, FOR(ops), "write Markdown tables")                         \
   F(JSON, "json", 0, "", NONE, FOR_ALL & ~FOR(help), "print one JSON object")                     \
@@ -75,7 +101,7 @@ typedef enum flag_id {
 typedef enum flag_check {
   CHECK_NONE, /* takes no value */
   CHECK_TEXT,
-  CHECK_NPZ,    /* a name that ends in .npz */
+  CHECK_TENSORS, /* a name that ends in .npz or .safetensors */
   CHECK_PAIR,   /* NAME=FILE, where the name may hold '=' too */
   CHECK_SHAPE,  /* NAME=sizes */
   CHECK_WORDS,  /* one of the list */
@@ -107,6 +133,8 @@ typedef struct args {
     const char *value;
   } * given; /* in the order of the command line */
   size_t n_given;
+  const char **no_rules; /* all that were given */
+  size_t n_no_rules;
 } args;
 
 struct command {

@@ -1,4 +1,5 @@
-/* rlx/compare.c: `rlx compare`: one run against expected outputs, element by element. */
+/* rlx/compare.c: `rlx compare`: one run against expected outputs, element by element, and against the
+ * reference device (bisect.c). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -41,14 +42,16 @@ static bool alike(const rlx_tensor *a, const rlx_tensor *b) {
 }
 
 deviation deviation_of(const rlx_tensor *got, const rlx_tensor *want, tolerance t) {
-  deviation d = {.alike = alike(got, want), .worst = -1};
+  deviation d = {.alike = alike(got, want), .first = -1, .worst = -1};
   rlx_dtype_kind kind = rlx_dtype_get(rlx_tensor_dtype(want))->kind;
   bool real = kind == RLX_KIND_FLOAT || kind == RLX_KIND_COMPLEX;
   for (int64_t i = 0; d.alike && i < rlx_tensor_count(want); i++) {
     double scale, error = element_error(got, want, i, &scale);
     /* An infinity that is wanted would allow everything. */
     bool fine = error == 0 || (real && isfinite(error) && error <= t.atol + t.rtol * scale);
-    d.n_off += !fine;
+    if (!fine && d.n_off++ == 0) d.first = i;
+    if (isfinite(scale)) d.scale = fmax(d.scale, scale);
+    if (error > 0) d.relative = fmax(d.relative, error / scale); /* of 0: infinite */
     if (d.worst >= 0 && error <= d.error) continue;
     d.worst = i;
     d.error = error;
@@ -72,6 +75,15 @@ static void add_shape_of(text *out, const rlx_tensor *t) {
   text_add_shape(out, rlx_tensor_dtype(t), rlx_tensor_rank(t), rlx_tensor_dims(t));
 }
 
+static void add_element_pair(text *t, const rlx_tensor *got, const rlx_tensor *want, int64_t i) {
+  text_add(t, " at ");
+  add_place(t, want, i);
+  text_add(t, ": got ");
+  text_add_element(t, got, i, false);
+  text_add(t, ", want ");
+  text_add_element(t, want, i, false);
+}
+
 void text_add_deviation(text *t, const rlx_tensor *got, const rlx_tensor *want,
                         const deviation *d) {
   if (!d->alike) {
@@ -86,12 +98,11 @@ void text_add_deviation(text *t, const rlx_tensor *got, const rlx_tensor *want,
   }
   text_addf(t, "max error %.3g", d->error);
   if (d->worst < 0 || d->error == 0) return;
-  text_add(t, " at ");
-  add_place(t, want, d->worst);
-  text_add(t, ": got ");
-  text_add_element(t, got, d->worst, false);
-  text_add(t, ", want ");
-  text_add_element(t, want, d->worst, false);
+  add_element_pair(t, got, want, d->worst);
+  text_addf(t, "; max relative error %.3g", d->relative);
+  if (d->n_off == 0 || d->first == d->worst) return;
+  text_add(t, "; first");
+  add_element_pair(t, got, want, d->first);
 }
 
 /* --- the command */
@@ -104,6 +115,7 @@ static void show_json(json *j, const char *name, const rlx_tensor *got, const rl
   json_text(j, "name", name);
   json_flag(j, "agrees", deviation_is_fine(d));
   json_real(j, "max_error", d->alike ? d->error : INFINITY);
+  json_real(j, "max_relative_error", d->alike ? d->relative : INFINITY);
   json_int(j, "differing", d->n_off);
   json_text(j, "text", said.data);
   json_close(j, '}');
@@ -120,53 +132,65 @@ static void show_text(text *out, const char *name, const rlx_tensor *got, const 
 
 /* Every expected array has to be an output; outputs that are not expected are not looked at. */
 static int compare(const args *a, const rlx_tensors *outputs, const rlx_tensors *expected,
-                   text *out) {
-  tolerance t = {args_real(a, FLAG_RTOL, 1e-3), args_real(a, FLAG_ATOL, 1e-5)};
+                   tolerance t, json *j, bool *out_fine) {
   const char *path = args_value(a, FLAG_EXPECTED);
   size_t n = rlx_tensors_count(expected);
-  int code = n ? EXIT_OK : fail("%s: there are no arrays in it", path);
-  json j = {out, false};
   bool as_json = args_has(a, FLAG_JSON);
+  if (n == 0) return fail("%s: there are no arrays in it", path);
   for (size_t i = 0; i < n; i++) {
     const char *name = rlx_tensors_name(expected, i);
     if (rlx_tensors_get(outputs, name)) continue;
     return fail("%s: '%s' is not an output of %s", path, name, a->operands[0]);
   }
-  if (as_json) {
-    json_open(&j, NULL, '{');
-    json_open(&j, "outputs", '[');
-  }
+  if (as_json) json_open(j, "outputs", '[');
   for (size_t i = 0; i < n; i++) {
     const char *name = rlx_tensors_name(expected, i);
     const rlx_tensor *want = rlx_tensors_at(expected, i), *got = rlx_tensors_get(outputs, name);
     deviation d = deviation_of(got, want, t);
-    if (!deviation_is_fine(&d)) code = EXIT_FAILED;
+    *out_fine = *out_fine && deviation_is_fine(&d);
     if (as_json) {
-      show_json(&j, name, got, want, &d);
+      show_json(j, name, got, want, &d);
     } else {
-      show_text(out, name, got, want, &d);
+      show_text(j->out, name, got, want, &d);
     }
   }
-  if (as_json) {
-    json_close(&j, ']');
-    json_close(&j, '}');
-    text_add(out, "\n");
-  }
+  if (as_json) json_close(j, ']');
+  return EXIT_OK;
+}
+
+static int compare_run(const args *a, const model *m, tolerance t, json *j, bool *out_fine) {
+  rlx_tensors *outputs = NULL, *expected = NULL;
+  double ms;
+  rlx_status status = rlx_tensors_load(args_value(a, FLAG_EXPECTED), &expected);
+  int code = status == RLX_OK ? model_run(a, m, &outputs, &ms) : fail_status(status);
+  if (code == EXIT_OK) code = compare(a, outputs, expected, t, j, out_fine);
+  rlx_tensors_free(outputs);
+  rlx_tensors_free(expected);
   return code;
 }
 
 int cmd_compare(const args *a, text *out) {
-  const char *path = args_value(a, FLAG_EXPECTED);
-  if (!path) return fail_usage(a->command, "compare needs --expected FILE.npz");
-  model m = {0};
-  rlx_tensors *outputs = NULL, *expected = NULL;
-  double ms;
-  rlx_status status = rlx_tensors_load_npz(path, &expected);
-  int code = status == RLX_OK ? model_open(a, &m) : fail_status(status);
-  if (code == EXIT_OK) code = model_run(a, &m, &outputs, &ms);
-  if (code == EXIT_OK) code = compare(a, outputs, expected, out);
-  rlx_tensors_free(outputs);
-  rlx_tensors_free(expected);
+  const bool expected = args_has(a, FLAG_EXPECTED), as_json = args_has(a, FLAG_JSON);
+  if (!expected && !args_has(a, FLAG_BISECT)) {
+    return fail_usage(a->command, "compare needs --expected FILE.npz, or --bisect");
+  }
+  const tolerance t = {args_real(a, FLAG_RTOL, 1e-3), args_real(a, FLAG_ATOL, 1e-5)};
+  model m;
+  text said = {0};
+  json j = {&said, false};
+  bool fine = true;
+  int code = model_open(a, &m);
+  if (as_json) json_open(&j, NULL, '{');
+  if (code == EXIT_OK && expected) code = compare_run(a, &m, t, &j, &fine);
+  if (code == EXIT_OK && args_has(a, FLAG_BISECT) && !(expected && fine)) {
+    code = bisect(a, &m, t, &j, &fine);
+  }
+  if (as_json) {
+    json_close(&j, '}');
+    text_add(&said, "\n");
+  }
+  if (code == EXIT_OK) text_add(out, said.data);
+  text_free(&said);
   model_close(&m);
-  return code;
+  return code == EXIT_OK && !fine ? EXIT_FAILED : code;
 }

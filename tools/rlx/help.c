@@ -30,7 +30,7 @@ static void help_program(text *out) {
     const command *c = &cli_commands[i];
     size_t start = out->n;
     text_addf(out, "  %s %s", c->name, c->operands);
-    text_pad(out, start, 18);
+    text_pad(out, start, 25);
     text_addf(out, "%s\n", c->summary);
   }
   text_add(out, "\n'rlx help COMMAND' shows a command's flags, 'rlx --version' the version.\n");

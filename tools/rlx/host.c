@@ -111,6 +111,35 @@ bool host_write_file(const char *path, const char *data, size_t n) {
   return error == 0;
 }
 
+/* The folder that holds a path, as text: "." if it names none. */
+static text parent_of(const char *path) {
+  text parent = {0};
+  text_add(&parent, strchr(path, '/') ? path : ".");
+  char *slash = strrchr(parent.data, '/');
+  if (slash) slash[slash == parent.data] = '\0';
+  return parent;
+}
+
+bool host_can_write(const char *path) {
+  struct stat st;
+  bool there = stat(path, &st) == 0;
+  if (there && S_ISDIR(st.st_mode)) {
+    errno = EISDIR;
+    return false;
+  }
+  if (there && !S_ISREG(st.st_mode)) return access(path, W_OK) == 0;
+  text parent = parent_of(path);
+  text_add(&parent, "/."); /* so that a parent that is no folder is refused as such */
+  bool can = access(parent.data, W_OK | X_OK) == 0;
+  text_free(&parent);
+  return can;
+}
+
+int64_t host_file_bytes(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
 /* --- terminal */
 
 bool host_colour(void) {
@@ -171,12 +200,9 @@ host_folder host_folder_state(const char *path) {
     return S_ISDIR(st.st_mode) && access(path, W_OK | X_OK) == 0 ? FOLDER_WRITABLE : FOLDER_REFUSED;
   }
   if (errno != ENOENT) return FOLDER_REFUSED;
-  text parent = {0};
-  text_add(&parent, path);
-  char *slash = strrchr(parent.data, '/');
-  if (slash) slash[slash == parent.data] = '\0';
-  host_folder state = slash || strcmp(path, ".") != 0 ? host_folder_state(slash ? parent.data : ".")
-                                                      : FOLDER_REFUSED;
+  text parent = parent_of(path);
+  bool at_top = strcmp(parent.data, path) == 0;
+  host_folder state = at_top ? FOLDER_REFUSED : host_folder_state(parent.data);
   text_free(&parent);
   return state == FOLDER_REFUSED ? FOLDER_REFUSED : FOLDER_MAKEABLE;
 }

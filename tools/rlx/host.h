@@ -19,6 +19,9 @@ void host_release_interrupts(void);
 /* Writes all of it. False with errno set. */
 bool host_write_stdout(const char *data, size_t n);
 bool host_write_file(const char *path, const char *data, size_t n);
+/* Could a file be written there? False with errno set. */
+bool host_can_write(const char *path);
+int64_t host_file_bytes(const char *path); /* -1 if there is none */
 
 bool host_colour(void); /* standard output is a terminal that wants colour */
 

@@ -14,6 +14,10 @@ static void info_json(const rlx_runtime_info *r, text *out) {
   if (r->gpu) json_text(&j, NULL, "gpu");
   json_text(&j, NULL, "reference");
   json_close(&j, ']');
+  json_open(&j, "compiled_runs_as", '{'); /* the runner of its segments, see `rlx explain` */
+  json_text(&j, "cpu", "mlx");
+  if (r->gpu) json_text(&j, "gpu", "trace");
+  json_close(&j, '}');
   json_text(&j, "device_name", r->device_name);
   json_text(&j, "blas", r->blas);
   json_text(&j, "blas_core", r->blas_core);
@@ -30,6 +34,7 @@ static void info_text(const rlx_runtime_info *r, text *out) {
   text_add(out, "devices  cpu");
   if (r->gpu) text_addf(out, ", gpu (%s)", r->device_name);
   text_add(out, ", reference\n");
+  text_add(out, "modes    lazy, eager, compiled (the default; on a CPU the same as lazy), async\n");
   text_addf(out, "BLAS     %s%s%s\n", *r->blas ? r->blas : "the platform's",
             *r->blas_core ? ", core " : "", r->blas_core);
   if (r->blas_forced) {

@@ -68,7 +68,7 @@ static void add_row(text *t, const wanted_list *l, const wanted *w) {
 
 static int fail_unknown(const wanted_list *l, const char *where, const char *name, size_t n) {
   text t = {0};
-  text_addf(&t, "%s: '%.*s' is not an input of %s, which has %s", where, (int)n, name, l->path,
+  text_addf(&t, "%s: '%.*s' is not an input or param of %s, which has %s", where, (int)n, name, l->path,
             l->n ? "these:" : "none");
   for (size_t i = 0; i < l->n; i++) add_row(&t, l, &l->rows[i]);
   fail("%s", t.data);
@@ -123,9 +123,9 @@ static int give(wanted_list *l, wanted *w, const char *source, rlx_tensor *tenso
   return EXIT_OK;
 }
 
-static int read_npz(wanted_list *l, const char *path) {
+static int read_tensors(wanted_list *l, const char *path) {
   rlx_tensors *list = NULL;
-  rlx_status status = rlx_tensors_load_npz(path, &list);
+  rlx_status status = rlx_tensors_load(path, &list);
   if (status != RLX_OK) return fail_status(status);
   int code = EXIT_OK;
   for (size_t i = 0; code == EXIT_OK && i < rlx_tensors_count(list); i++) {
@@ -218,7 +218,7 @@ static int take_flags(const args *a, wanted_list *l) {
   static const struct {
     flag_id flag;
     int (*take)(wanted_list *l, const char *value);
-  } steps[] = {{FLAG_INPUTS, read_npz}, {FLAG_INPUT, read_npy}, {FLAG_SHAPE, read_shape}};
+  } steps[] = {{FLAG_INPUTS, read_tensors}, {FLAG_INPUT, read_npy}, {FLAG_SHAPE, read_shape}};
   for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
     for (size_t i = 0; i < a->n_given; i++) {
       if (a->given[i].flag != steps[s].flag) continue;

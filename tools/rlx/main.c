@@ -79,10 +79,16 @@ static int run_command(const command *c, int argc, char **argv, text *out) {
   return code;
 }
 
+static int help_instead(void) {
+  text help = {0};
+  cli_help(NULL, &help);
+  fputs(help.data, stderr);
+  text_free(&help);
+  return EXIT_USAGE;
+}
+
 static int dispatch(int argc, char **argv, text *out) {
-  if (argc < 2) {
-    return fail_usage(NULL, "which command?");
-  }
+  if (argc < 2) return help_instead();
   const char *first = argv[1];
   if (strcmp(first, "--version") == 0) {
     if (argc > 2) return fail_usage(NULL, "--version stands alone");

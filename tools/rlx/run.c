@@ -136,12 +136,13 @@ static void show(const args *a, const model *m, const rlx_tensors *outputs, doub
     for (size_t i = 0; i < rlx_tensors_count(outputs); i++) {
       show_text(out, rlx_tensors_name(outputs, i), rlx_tensors_at(outputs, i));
     }
+    if (args_has(a, FLAG_PROFILE)) profile_text(out);
     return;
   }
   json j = {out, false};
   json_open(&j, NULL, '{');
   json_text(&j, "device", device_name(rlx_exec_device(m->exec)));
-  json_text(&j, "mode", mode_name(rlx_exec_mode(m->exec)));
+  json_text(&j, "mode", run_mode_name(a, m->exec));
   json_real(&j, "load_ms", m->load_ms);
   json_real(&j, "run_ms", run_ms);
   json_open(&j, "outputs", '[');
@@ -149,6 +150,7 @@ static void show(const args *a, const model *m, const rlx_tensors *outputs, doub
     show_json(&j, rlx_tensors_name(outputs, i), rlx_tensors_at(outputs, i));
   }
   json_close(&j, ']');
+  if (args_has(a, FLAG_PROFILE)) profile_json(&j);
   json_close(&j, '}');
   text_add(out, "\n");
 }
@@ -159,6 +161,7 @@ int cmd_run(const args *a, text *out) {
   double run_ms = 0;
   int code = model_open(a, &m);
   if (code == EXIT_OK) code = model_run(a, &m, &outputs, &run_ms);
+  if (code == EXIT_OK) code = recording_stop(a);
   if (code == EXIT_OK) show(a, &m, outputs, run_ms, out);
   rlx_tensors_free(outputs);
   model_close(&m);

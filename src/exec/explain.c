@@ -1,0 +1,97 @@
+/* exec/explain.c: reports on an executable: rules and steps. */
+#include <rlx/explain.h>
+
+#include "exec/exec.h"
+
+/* --- rules */
+
+static uint64_t hits_of(const rlx_exec *e, size_t index) {
+  uint64_t hits = e->rules.hits[index], sub;
+  for (size_t i = 0; i < e->graph->graphs.n; i++)
+    if (map_get_u64(&e->subs, (uint64_t)(uintptr_t)e->graph->graphs.data[i], &sub) && sub)
+      hits += hits_of((const rlx_exec *)(uintptr_t)sub, index);
+  return hits;
+}
+
+bool rlx_exec_rule(const rlx_exec *e, size_t index, rlx_rule_info *out) {
+  if (index >= rule_count) return false;
+  const rule_row *r = &rule_table[index];
+  if (out)
+    *out = (rlx_rule_info){
+        .name = r->name,
+        .pattern = r->pattern,
+        .inexact = r->inexact,
+        .off = e && (e->rules.off[index] || e->device == RLX_DEVICE_REFERENCE),
+        .hits = e ? hits_of(e, index) : 0,
+    };
+  return true;
+}
+
+/* --- steps */
+
+static rlx_how how_of(const rlx_exec *e, const ir_node *n) {
+  const ir_hooks *h = n->op->hooks;
+  if (n->op->traits & IR_CONTROL) return RLX_HOW_CONTROL;
+  if (e->device == RLX_DEVICE_REFERENCE || n->op->traits & IR_DATA) return RLX_HOW_HOST;
+  if (h->lower) return h->fast && e->device == RLX_DEVICE_GPU ? RLX_HOW_FAST : RLX_HOW_MLX;
+  return h->expand ? RLX_HOW_EXPANDED : RLX_HOW_HOST;
+}
+
+static const char *runner_of(const rlx_exec *e, rlx_how how) {
+  static const char *const names[] = {
+      [PLAN_MLX] = "mlx", [PLAN_TRACE] = "trace", [PLAN_HOST] = "host"};
+  return how == RLX_HOW_HOST || how == RLX_HOW_CONTROL ? "host" : names[exec_runner(e)];
+}
+
+static bool is_host(rlx_how how) { return how == RLX_HOW_HOST || how == RLX_HOW_CONTROL; }
+
+/* Where a walk over the steps stands. */
+typedef struct walk {
+  const rlx_exec *e;
+  size_t stage, at; /* place in the stage: its nodes, then its cuts */
+  rlx_step_info step;
+} walk;
+
+static bool find_node(walk *w) {
+  for (; w->stage < w->e->stages.n; w->stage++, w->at = 0) {
+    const stage *s = &w->e->stages.data[w->stage];
+    if (w->at >= s->nodes.n + s->cuts.n) continue;
+    w->step.node = w->at < s->nodes.n ? s->nodes.data[w->at] : s->cuts.data[w->at - s->nodes.n];
+    return true;
+  }
+  return false;
+}
+
+static const char *why_cut(const walk *w, const ir_node *n, rlx_how before, size_t stage_before) {
+  const rlx_how how = w->step.how;
+  if (n->op->traits & IR_DATA) return "the sizes of its result depend on data";
+  if (how == RLX_HOW_CONTROL) return "it runs sub-graphs";
+  if (w->stage != stage_before && !w->e->stages.data[stage_before].cuts.n)
+    return "its attributes are computed from data";
+  if (w->stage != stage_before) return "sizes or values before it are known only now";
+  if (is_host(how) == is_host(before)) return "";
+  return is_host(how) ? "MLX has nothing for it" : "back to MLX";
+}
+
+/* Moves to the step at w->at; `first`: there was none before. */
+static bool take_step(walk *w, bool first) {
+  const rlx_how before = w->step.how;
+  const size_t stage_before = w->stage;
+  if (!find_node(w)) return false;
+  const ir_node *n = &w->e->graph->nodes.data[w->step.node];
+  w->step.how = how_of(w->e, n);
+  w->step.runner = runner_of(w->e, w->step.how);
+  w->step.cut = first ? "" : why_cut(w, n, before, stage_before);
+  if (*w->step.cut) w->step.segment++;
+  w->at++;
+  return true;
+}
+
+bool rlx_exec_step(const rlx_exec *e, size_t index, rlx_step_info *out) {
+  if (!e) return false;
+  walk w = {.e = e};
+  for (size_t i = 0; i <= index; i++)
+    if (!take_step(&w, i == 0)) return false;
+  if (out) *out = w.step;
+  return true;
+}

@@ -1,0 +1,214 @@
+/* rlx/explain.c: `rlx explain`: what the rewrite rules did to a model, and how what is left runs. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+#include "model.h"
+
+/* Indexed by rlx_how. */
+static const char *const how_names[] = {"MLX", "MLX fast", "MLX, expanded", "host", "sub-graphs"};
+enum { N_HOW = sizeof how_names / sizeof *how_names };
+
+/* Steps of one operation that run in one way. */
+typedef struct op_row {
+  const char *op;
+  rlx_how how;
+  size_t n;
+} op_row;
+
+typedef struct findings {
+  const rlx_exec *exec;
+  const rlx_graph *graph;
+  rlx_step_info *steps;
+  size_t n_steps, n_by[N_HOW], n_segments;
+  size_t n_late; /* steps whose results have sizes that data decide, shown as ?0, ?1, .. */
+  op_row *ops; /* in the order of their first step */
+  size_t n_ops;
+} findings;
+
+static void count_op(findings *f, const char *op, rlx_how how) {
+  size_t i = 0;
+  while (i < f->n_ops && (f->ops[i].how != how || strcmp(f->ops[i].op, op) != 0)) i++;
+  if (i == f->n_ops) f->ops[f->n_ops++] = (op_row){op, how, 0};
+  f->ops[i].n++;
+}
+
+static const char *op_of(const findings *f, const rlx_step_info *s, rlx_node_info *out_node) {
+  rlx_graph_node(f->graph, s->node, out_node);
+  return out_node->op;
+}
+
+static void find(findings *f) {
+  size_t room = rlx_graph_node_count(f->graph);
+  rlx_node_info node;
+  f->steps = must_alloc(room, sizeof *f->steps);
+  f->ops = must_alloc(room, sizeof *f->ops);
+  while (rlx_exec_step(f->exec, f->n_steps, &f->steps[f->n_steps])) {
+    const rlx_step_info *s = &f->steps[f->n_steps++];
+    f->n_by[s->how]++;
+    f->n_segments = s->segment + 1;
+    count_op(f, op_of(f, s, &node), s->how);
+    text type = {0};
+    text_add_type(&type, f->graph, node.first_output);
+    if (strchr(type.data, '?')) f->n_late++;
+    text_free(&type);
+  }
+}
+
+static size_t n_on_mlx(const findings *f) {
+  return f->n_by[RLX_HOW_MLX] + f->n_by[RLX_HOW_FAST] + f->n_by[RLX_HOW_EXPANDED];
+}
+
+static size_t segment_end(const findings *f, size_t first) {
+  size_t end = first;
+  while (end < f->n_steps && f->steps[end].segment == f->steps[first].segment) end++;
+  return end;
+}
+
+/* --- text */
+
+static void show_rules(const findings *f, text *out) {
+  rlx_rule_info r;
+  text_add(out, "rules that applied\n");
+  for (size_t i = 0; rlx_exec_rule(f->exec, i, &r); i++) {
+    size_t start = out->n;
+    if (!r.hits) continue;
+    text_addf(out, "  %8" PRIu64 "  %s", r.hits, r.name);
+    text_pad(out, start, 32);
+    text_addf(out, "%s\n", r.inexact ? "inexact" : "exact");
+  }
+  text_add(out, "rules left out ");
+  for (size_t i = 0; rlx_exec_rule(f->exec, i, &r); i++) {
+    if (r.off) text_addf(out, " %s", r.name);
+  }
+  text_add(out, "\n");
+}
+
+static void show_segments(const findings *f, text *out) {
+  rlx_node_info node;
+  text_add(out, "segments\n");
+  for (size_t i = 0; i < f->n_steps; i = segment_end(f, i)) {
+    const rlx_step_info *s = &f->steps[i];
+    text_addf(out, "  %zu  %s, %zu steps", s->segment, s->runner, segment_end(f, i) - i);
+    if (*s->cut) {
+      text_addf(out, ": begins with %s", op_of(f, s, &node));
+      if (*node.name) text_add(out, " "), text_add_quoted(out, node.name);
+      text_addf(out, ", %s", s->cut);
+    }
+    text_add(out, "\n");
+  }
+}
+
+static void show_steps(const findings *f, text *out) {
+  rlx_node_info node;
+  text_add(out, "steps\n");
+  for (size_t i = 0; i < f->n_steps; i++) {
+    size_t start = out->n;
+    text_addf(out, "  %zu  %s", f->steps[i].segment, op_of(f, &f->steps[i], &node));
+    text_pad(out, start, 24);
+    text_addf(out, "%s", how_names[f->steps[i].how]);
+    text_pad(out, start, 40);
+    text_add_type(out, f->graph, node.first_output);
+    if (*node.name) text_add(out, "  "), text_add_quoted(out, node.name);
+    text_add(out, "\n");
+  }
+}
+
+static void show_text(const args *a, const findings *f, text *out) {
+  text_addf(out, "device, mode  %s, %s\n", device_name(rlx_exec_device(f->exec)),
+            mode_name(rlx_exec_mode(f->exec)));
+  text_addf(out, "MLX runs      %zu of %zu steps\n", n_on_mlx(f), f->n_steps);
+  text_addf(out, "sizes         %zu steps have sizes that are known only during a run\n", f->n_late);
+  for (size_t i = 0; i < rlx_graph_input_count(f->graph); i++) {
+    text_add(out, "input         ");
+    text_add_safe(out, rlx_graph_input_name(f->graph, i));
+    text_add(out, "  ");
+    text_add_type(out, f->graph, rlx_graph_input_value(f->graph, i));
+    text_add(out, "\n");
+  }
+  show_rules(f, out);
+  text_add(out, "operations\n");
+  for (size_t i = 0; i < f->n_ops; i++) {
+    size_t start = out->n;
+    text_addf(out, "  %8zu  %s", f->ops[i].n, f->ops[i].op);
+    text_pad(out, start, 32);
+    text_addf(out, "%s\n", how_names[f->ops[i].how]);
+  }
+  show_segments(f, out);
+  if (args_has(a, FLAG_NODES)) show_steps(f, out);
+}
+
+/* --- JSON */
+
+static void json_rules(const findings *f, json *j) {
+  rlx_rule_info r;
+  json_open(j, "rules", '[');
+  for (size_t i = 0; rlx_exec_rule(f->exec, i, &r); i++) {
+    json_open(j, NULL, '{');
+    json_text(j, "name", r.name);
+    json_text(j, "pattern", r.pattern);
+    json_flag(j, "inexact", r.inexact);
+    json_flag(j, "off", r.off);
+    json_int(j, "hits", (int64_t)r.hits);
+    json_close(j, '}');
+  }
+  json_close(j, ']');
+}
+
+static void json_steps(const findings *f, json *j) {
+  rlx_node_info node;
+  json_open(j, "steps", '[');
+  for (size_t i = 0; i < f->n_steps; i++) {
+    const rlx_step_info *s = &f->steps[i];
+    text type = {0};
+    json_open(j, NULL, '{');
+    json_text(j, "op", op_of(f, s, &node));
+    json_text(j, "name", node.name);
+    text_add_type(&type, f->graph, node.first_output);
+    json_text(j, "type", type.data);
+    json_text(j, "how", how_names[s->how]);
+    json_text(j, "runner", s->runner);
+    json_int(j, "segment", (int64_t)s->segment);
+    json_text(j, "cut", s->cut);
+    json_close(j, '}');
+    text_free(&type);
+  }
+  json_close(j, ']');
+}
+
+static void show_json(const findings *f, text *out) {
+  json j = {out, false};
+  json_open(&j, NULL, '{');
+  json_text(&j, "device", device_name(rlx_exec_device(f->exec)));
+  json_text(&j, "mode", mode_name(rlx_exec_mode(f->exec)));
+  json_int(&j, "n_steps", (int64_t)f->n_steps);
+  json_int(&j, "n_mlx", (int64_t)n_on_mlx(f));
+  json_int(&j, "n_segments", (int64_t)f->n_segments);
+  json_int(&j, "n_late_sizes", (int64_t)f->n_late);
+  json_rules(f, &j);
+  json_steps(f, &j);
+  json_close(&j, '}');
+  text_add(out, "\n");
+}
+
+int cmd_explain(const args *a, text *out) {
+  rlx_graph *graph = NULL;
+  rlx_exec *exec = NULL;
+  rlx_exec_options options;
+  host_progress("reading and compiling the model");
+  rlx_status status = rlx_model_load(a->operands[0], NULL, &graph);
+  if (status == RLX_OK) status = model_options(a, &options);
+  if (status == RLX_OK) status = rlx_compile(graph, &options, &exec);
+  if (status == RLX_OK) {
+    findings f = {.exec = exec, .graph = rlx_exec_graph(exec)};
+    find(&f);
+    if (args_has(a, FLAG_JSON)) show_json(&f, out);
+    else show_text(a, &f, out);
+    free(f.steps);
+    free(f.ops);
+  }
+  rlx_exec_free(exec);
+  rlx_graph_free(graph);
+  return status == RLX_OK ? EXIT_OK : fail_status(status);
+}
