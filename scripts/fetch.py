@@ -3,8 +3,8 @@
 
   fetch.py mlx [cpu|cuda|metal]   the pinned MLX wheel (default: metal on macOS, else cpu)
   fetch.py model NAME...          real models, by the names in MODELS below
-  fetch.py oracle [SCRIPT ARG...] a Python with numpy, onnx and onnxruntime, for the tests; with a
-                                  script, runs it
+  fetch.py oracle [SCRIPT ARG...] a Python with what the tests compare with (requirements.txt);
+                                  with a script, runs it
 
 Everything lies in RLX_CACHE (default ~/.cache/rlx), one folder per package and version. A folder is
 made aside and renamed, so it is whole or absent, and two processes may fetch at the same time. What

@@ -175,6 +175,23 @@ static void attributes_from_data(void **unused) {
   }
 }
 
+/* What is not bound tells graphs apart. */
+static void differences(void **unused) {
+  (void)unused;
+  rlx_graph *a = with_attribute(attributes[0]), *b = with_attribute(attributes[0]);
+  rlx_graph *c = with_attribute("%4:2 = topk(%1) k=%2 smallest=true return %4 \"y\"");
+  rlx_graph *d = with_attribute("%4:2 = topk(%1) k=%3 return %4 \"y\"");
+  assert_true(rlx_graph_equal(a, b));
+  assert_true(rlx_graph_hash(a) == rlx_graph_hash(b));
+  assert_false(rlx_graph_equal(a, c));
+  assert_false(rlx_graph_hash(a) == rlx_graph_hash(c));
+  assert_false(rlx_graph_equal(a, d));
+  rlx_graph_free(a);
+  rlx_graph_free(b);
+  rlx_graph_free(c);
+  rlx_graph_free(d);
+}
+
 /* A size may also be an expression: the larger half of x. */
 static void attribute_of_sizes(void **unused) {
   (void)unused;
@@ -238,6 +255,7 @@ int main(void) {
       cmocka_unit_test(sizes_from_data),    cmocka_unit_test(survives_text),
       cmocka_unit_test(size_of_the_dead),
       cmocka_unit_test(attributes_from_data), cmocka_unit_test(attribute_of_sizes),
+      cmocka_unit_test(differences),
       cmocka_unit_test(wrong_value),        cmocka_unit_test(refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -236,6 +236,25 @@ static void test_wrong_tensors(void **state) {
   write_model(NULL);
 }
 
+static rlx_status load_and_embed(const char *path) {
+  rlx_encoder *e = NULL;
+  rlx_tensor *v = NULL;
+  (void)path; /* model.safetensors in the folder */
+  rlx_status status = rlx_encoder_load(scratch, NULL, &e);
+  if (status == RLX_OK) status = rlx_encoder_embed(e, (const char *[]){"a b"}, 1, &v);
+  rlx_encoder_free(e);
+  rlx_tensor_free(v);
+  return status;
+}
+
+static void test_damaged_files(void **state) {
+  (void)state;
+  str file = read_file(in_scratch("model.safetensors"));
+  load_damaged(load_and_embed, &file, "model.safetensors", 200);
+  str_free(&file);
+  write_model(NULL);
+}
+
 static void test_wrong_calls(void **state) {
   (void)state;
   rlx_encoder_options o = RLX_OPTIONS(rlx_encoder_options);
@@ -257,9 +276,13 @@ static void test_wrong_calls(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_graph),         cmocka_unit_test(test_batches),
-      cmocka_unit_test(test_long_texts_are_cut), cmocka_unit_test(test_habits),
-      cmocka_unit_test(test_wrong_config),  cmocka_unit_test(test_wrong_tensors),
+      cmocka_unit_test(test_graph),
+      cmocka_unit_test(test_batches),
+      cmocka_unit_test(test_long_texts_are_cut),
+      cmocka_unit_test(test_habits),
+      cmocka_unit_test(test_wrong_config),
+      cmocka_unit_test(test_wrong_tensors),
+      cmocka_unit_test(test_damaged_files),
       cmocka_unit_test(test_wrong_calls),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,5 +1,5 @@
-/* tests/text_test.c: the tokenizer with a small vocabulary, whole and damaged. That it agrees with the
- * reference is for tests/oracle/tokenizer.py. */
+/* tests/text_test.c: the tokenizer with a small vocabulary, whole and damaged. That it agrees with
+ * the reference is for tests/oracle/tokenizer.py. */
 #define _XOPEN_SOURCE 700
 #include <pthread.h>
 
@@ -195,7 +195,9 @@ static void test_wrong_parts(void **state) {
   } cases[] = {
       {{.normalizer = "{\"type\":\"NFC\"}"}, RLX_ERROR_UNSUPPORTED, "'NFC'"},
       {{.normalizer = "{\"type\":3}"}, RLX_ERROR_FORMAT, "\"type\""},
-      {{.normalizer = "{\"type\":\"BertNormalizer\",\"lowercase\":1}"}, RLX_ERROR_FORMAT, "lowercase"},
+      {{.normalizer = "{\"type\":\"BertNormalizer\",\"lowercase\":1}"},
+       RLX_ERROR_FORMAT,
+       "lowercase"},
       {{.pre = "null"}, RLX_ERROR_UNSUPPORTED, "pre-tokenizer"},
       {{.pre = "[]"}, RLX_ERROR_UNSUPPORTED, "pre-tokenizer"},
       {{.model = "{\"type\":\"BPE\"}"}, RLX_ERROR_UNSUPPORTED, "'BPE'"},
@@ -260,7 +262,8 @@ static void test_long_texts(void **state) {
   static const char *const units[] = {"a", "un", " ", ".", "\xcc\x81", "<x>", "\xff", "a\xcc\x81 "};
   rlx_tokenizer *t = tokenizer_of(&(parts){
       .added = ADDED("<x>", ",\"special\":true,\"lstrip\":true"),
-      .model = "{\"type\":\"WordPiece\",\"max_input_chars_per_word\":1000000000,\"vocab\":" VOCAB "}"});
+      .model = "{\"type\":\"WordPiece\",\"max_input_chars_per_word\":1000000000,"
+               "\"vocab\":" VOCAB "}"});
   for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
     str s = {NULL, 0, 0, false};
     rlx_tensor *ids = NULL;
@@ -287,7 +290,9 @@ static void test_threads(void **state) {
   (void)state;
   rlx_tokenizer *t = tokenizer_of(&(parts){NULL});
   pthread_t threads[4];
-  for (size_t i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, encode_often, t), 0);
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(pthread_create(&threads[i], NULL, encode_often, t), 0);
+  }
   for (size_t i = 0; i < 4; i++) {
     void *failed;
     assert_int_equal(pthread_join(threads[i], &failed), 0);

@@ -142,8 +142,8 @@ static bool dim_same(rlx_dim a, const rlx_graph *ga, rlx_dim b, const rlx_graph 
   return same;
 }
 
-static bool field_equal(const ir_attr *a, const void *x, const rlx_graph *gx, const void *y,
-                        const rlx_graph *gy) {
+bool attr_equal(const ir_attr *a, const void *x, const rlx_graph *gx, const void *y,
+                const rlx_graph *gy) {
   const rlx_ints *lx = x, *ly = y;
   const char *const *tx = x, *const *ty = y;
   switch (a->type) {
@@ -167,7 +167,7 @@ static bool field_equal(const ir_attr *a, const void *x, const rlx_graph *gx, co
 bool attrs_equal(const ir_op *op, const void *a, const rlx_graph *ga, const void *b,
                  const rlx_graph *gb) {
   for (size_t i = 0; i < op->n_attrs; i++)
-    if (!field_equal(&op->attrs[i], attr_at(&op->attrs[i], a), ga, attr_at(&op->attrs[i], b), gb))
+    if (!attr_equal(&op->attrs[i], attr_at(&op->attrs[i], a), ga, attr_at(&op->attrs[i], b), gb))
       return false;
   return true;
 }
@@ -180,7 +180,7 @@ bool attr_is_default(const ir_op *op, const ir_attr *a, const void *attrs, const
     const char *first = find_word(a->words, NULL, &n), *word = *(const char *const *)field;
     return strlen(word) == n && memcmp(first, word, n) == 0;
   }
-  return field_equal(a, field, g, preset, g);
+  return attr_equal(a, field, g, preset, g);
 }
 
 static uint64_t hash_dim(uint64_t h, const rlx_graph *g, rlx_dim d) {
@@ -204,27 +204,29 @@ static uint64_t hash_tensor(uint64_t h, const rlx_tensor *t) {
   return hash_bytes(h, t->data, t->bytes);
 }
 
-uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint64_t h) {
-  for (size_t i = 0; i < op->n_attrs; i++) {
-    const ir_attr *a = &op->attrs[i];
-    const void *field = attr_at(a, attrs);
-    const rlx_ints *list = field;
-    const char *const *text = field;
-    switch (a->type) {
-      case IR_DIM: h = hash_dim(h, g, *(const rlx_dim *)field); break;
-      case IR_DIMS:
-        h = hash_u64(h, list->n);
-        for (size_t k = 0; k < list->n; k++) h = hash_dim(h, g, list->data[k]);
-        break;
-      case IR_INTS:
-      case IR_REALS: h = hash_bytes(hash_u64(h, list->n), list->data, list->n * 8); break;
-      case IR_WORD:
-      case IR_TEXT: h = hash_bytes(h, *text ? *text : "", *text ? strlen(*text) + 1 : 1); break;
-      case IR_TENSOR: h = hash_tensor(h, *(rlx_tensor *const *)field); break;
-      case IR_GRAPH: h = hash_u64(h, rlx_graph_hash(*(rlx_graph *const *)field)); break;
-      default: h = hash_bytes(h, field, a->size);
-    }
+uint64_t attr_hash(const ir_attr *a, const void *field, const rlx_graph *g, uint64_t h) {
+  const rlx_ints *list = field;
+  const char *const *text = field;
+  switch (a->type) {
+    case IR_DIM: h = hash_dim(h, g, *(const rlx_dim *)field); break;
+    case IR_DIMS:
+      h = hash_u64(h, list->n);
+      for (size_t k = 0; k < list->n; k++) h = hash_dim(h, g, list->data[k]);
+      break;
+    case IR_INTS:
+    case IR_REALS: h = hash_bytes(hash_u64(h, list->n), list->data, list->n * 8); break;
+    case IR_WORD:
+    case IR_TEXT: h = hash_bytes(h, *text ? *text : "", *text ? strlen(*text) + 1 : 1); break;
+    case IR_TENSOR: h = hash_tensor(h, *(rlx_tensor *const *)field); break;
+    case IR_GRAPH: h = hash_u64(h, rlx_graph_hash(*(rlx_graph *const *)field)); break;
+    default: h = hash_bytes(h, field, a->size);
   }
+  return h;
+}
+
+uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint64_t h) {
+  for (size_t i = 0; i < op->n_attrs; i++)
+    h = attr_hash(&op->attrs[i], attr_at(&op->attrs[i], attrs), g, h);
   return h;
 }
 

@@ -15,6 +15,21 @@ static bool same_type(const ir_type *a, const rlx_graph *ga, const ir_type *b, c
 
 /* Fresh names that a bound attribute stands for may differ between two graphs, and the types that
  * follow from them; what they are bound to may not. */
+static bool is_bound(const ir_node *n, size_t attr) {
+  for (uint32_t i = 0; i < n->n_dynamic; i++)
+    if (n->dynamic[i].attr == attr) return true;
+  return false;
+}
+
+static bool same_attrs(const ir_node *a, const rlx_graph *ga, const ir_node *b, const rlx_graph *gb) {
+  for (size_t i = 0; i < a->op->n_attrs; i++) {
+    const ir_attr *t = &a->op->attrs[i];
+    if (!is_bound(a, i) && !attr_equal(t, attr_at(t, a->attrs), ga, attr_at(t, b->attrs), gb))
+      return false;
+  }
+  return true;
+}
+
 static bool same_node(const ir_node *a, const rlx_graph *ga, const ir_node *b, const rlx_graph *gb) {
   if (a->op != b->op || a->n_in != b->n_in || a->n_out != b->n_out ||
       a->n_dynamic != b->n_dynamic || strcmp(a->name, b->name) != 0 ||
@@ -24,8 +39,7 @@ static bool same_node(const ir_node *a, const rlx_graph *ga, const ir_node *b, c
     if (a->dynamic[i].attr != b->dynamic[i].attr ||
         a->dynamic[i].value.id != b->dynamic[i].value.id)
       return false;
-  if (a->n_dynamic) return true;
-  if (!attrs_equal(a->op, a->attrs, ga, b->attrs, gb)) return false;
+  if (!same_attrs(a, ga, b, gb)) return false;
   if (!(a->op->traits & (IR_INPUT | IR_PARAM))) return true;
   return same_type(&graph_value(ga, a->out)->type, ga, &graph_value(gb, b->out)->type, gb);
 }
@@ -48,7 +62,9 @@ static uint64_t hash_node(const ir_node *n, const rlx_graph *g, uint64_t h) {
   h = hash_bytes(h, n->in, n->n_in * sizeof *n->in);
   for (uint32_t i = 0; i < n->n_dynamic; i++)
     h = hash_u64(hash_u64(h, n->dynamic[i].attr), n->dynamic[i].value.id);
-  return n->n_dynamic ? h : attrs_hash(n->op, n->attrs, g, h);
+  for (size_t i = 0; i < n->op->n_attrs; i++)
+    if (!is_bound(n, i)) h = attr_hash(&n->op->attrs[i], attr_at(&n->op->attrs[i], n->attrs), g, h);
+  return h;
 }
 
 uint64_t rlx_graph_hash(const rlx_graph *g) {

@@ -165,6 +165,10 @@ rlx_status attrs_complete(rlx_graph *g, const ir_op *op, const void *src, void *
 bool attrs_equal(const ir_op *op, const void *a, const rlx_graph *ga, const void *b,
                  const rlx_graph *gb);
 uint64_t attrs_hash(const ir_op *op, const void *attrs, const rlx_graph *g, uint64_t seed);
+/* One of them, `x` and `y` being the fields. */
+bool attr_equal(const ir_attr *a, const void *x, const rlx_graph *gx, const void *y,
+                const rlx_graph *gy);
+uint64_t attr_hash(const ir_attr *a, const void *field, const rlx_graph *g, uint64_t seed);
 bool attr_is_default(const ir_op *op, const ir_attr *a, const void *attrs, const rlx_graph *g);
 uint64_t type_hash(const ir_type *t, const rlx_graph *g, uint64_t seed);
 /* A copy in `mem` with f of each dim of the `dims` attributes; NULL: out of memory. */

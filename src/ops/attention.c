@@ -1,9 +1,9 @@
 /* ops/attention.c: softmax(scale q k^T + mask) v, heads in groups.
  *
- * q [B,H,T,D], k [B,K,S,D], v [B,K,S,E], H a multiple of K: head h reads head h / (H / K) of k and v.
- * The mask broadcasts to [B,H,T,S]: a bool says which keys are seen, a float is added.
- * Laws: query i stands at position i + S - T, so that causal and windowed queries end where the keys
- * end; the order is scale, cap, mask; a row that sees no key is zero, not NaN. */
+ * q [B,H,T,D], k [B,K,S,D], v [B,K,S,E], H a multiple of K: head h of q reads head h / (H / K) of
+ * the others. The mask broadcasts to [B,H,T,S]: a bool says which keys are seen, a float is added.
+ * Laws: query i stands at position i + S - T, so that the last query and the last key stand at one
+ * position; the order is scale, cap, mask; a row that sees no key is zero, not NaN. */
 #include <math.h>
 
 #include "ops/attention.h"

@@ -13,7 +13,7 @@ static rlx_status det_infer(ir_infer *c) {
   return RLX_OK;
 }
 
-/* Eliminates below the largest element of each column; the product of what stays on the diagonal. */
+/* Eliminates below the largest element of each column; the product of the diagonal that stays. */
 static double eliminate(double *a, int64_t n) {
   double det = 1;
   for (int64_t k = 0; k < n; k++) {

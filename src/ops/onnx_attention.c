@@ -1,8 +1,8 @@
 /* ops/onnx_attention.c: importers of attention and of rotary position embeddings, ONNX's own and
  * those that onnxruntime's optimiser writes (domain com.microsoft).
  *
- * Laws: [B,S,heads D] operands become [B,heads,S,D] and results go the other way; what an operator
- * says about visible keys becomes `causal` of our operation where that means the same, else a mask. */
+ * Laws: [B,S,heads D] operands become [B,heads,S,D], results go the other way; what an operator
+ * says about visible keys becomes `causal` of our operation where that is the same, or a mask. */
 #include <math.h>
 
 #include "ops/attention.h"
@@ -109,7 +109,7 @@ static rlx_val narrowed(const onnx_node *n, rlx_val mask, rlx_val seen) {
 
 /* --- Attention */
 
-/* The mask of the operator: its input, the window, and the cache. Where queries simply end where the
+/* The mask of the operator: its input, the window, and the cache. Where queries simply end where
  * keys end, causality stays an attribute. */
 static rlx_val attention_mask(const onnx_node *n, rlx_val q, rlx_val k, rlx_dim fresh,
                               rlx_attention_attrs *a) {

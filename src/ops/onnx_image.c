@@ -2,8 +2,8 @@
  * patches, or crop them: GridSample, DeformConv, AffineGrid, RoiAlign, Col2Im, CenterCropPad.
  *
  * GridSample: per axis each place has 1, 2 or 4 taps (nearest, linear, cubic), all axes together
- * their products: one gather of T pixels per place, one product with T weights. Sizes are values, so
- * that they may be open until the run. */
+ * their products: one gather of T pixels per place, one product with T weights. Sizes are values,
+ * which may be open until the run. */
 #include "ops/onnx.h"
 
 typedef struct sampler {

@@ -28,7 +28,7 @@ static rlx_status real_of(const onnx_node *n, size_t i, rlx_val *out) {
   return standard(n, "DequantizeLinear", 13, in, in[2].id ? 3 : 2, NULL, 0, out, 1);
 }
 
-/* The first output: `v` by the scale and zero point at inputs i and i + 1, in the dtype of `like`. */
+/* The first output: v by the scale and zero point at inputs i and i + 1, in the dtype of like. */
 static rlx_status quantised(onnx_node *n, rlx_val v, size_t i, rlx_val like) {
   rlx_val zero = onnx_in(n, i + 1);
   if (!zero.id) zero = onnx_scalar(n, like, 0);

@@ -289,19 +289,26 @@ static rlx_val per_channel(const rule_match *m, rlx_val v) {
              : RLX_NIL;
 }
 
-static bool is_open_to_change(const rule_match *m) {
-  const int64_t n = graph_constant(m->g, m->val[7])->count;
-  return match_sole_use(m, &m->node[1]) && n > 0 && n <= FOLDED_MAX;
+static bool is_transposed(const rule_match *m) {
+  return m->node[1].op->hooks == &hooks_conv_transpose;
 }
 
-/* w a, a constant: folding a product of this size is slow. */
-static rlx_val scaled_weights(rlx_graph *g, const rlx_tensor *w, const rlx_tensor *a) {
+/* May the weights be scaled? Channels of a transposed convolution in groups share them. */
+static bool is_open_to_change(const rule_match *m) {
+  const int64_t n = graph_constant(m->g, m->val[7])->count;
+  const bool grouped = is_transposed(m) && OF(1, conv_transpose)->groups != 1;
+  return match_sole_use(m, &m->node[1]) && n > 0 && n <= FOLDED_MAX && !grouped;
+}
+
+/* w a, a constant: folding a product of this size is slow. The channels of a are w's axis 0 or 1. */
+static rlx_val scaled_weights(rlx_graph *g, const rlx_tensor *w, int axis, const rlx_tensor *a) {
   rlx_tensor *t;
   const rlx_status status = rlx_tensor_create(w->dtype, w->rank, w->dims, &t);
   if (status != RLX_OK) return graph_fail(g, status), RLX_NIL;
-  const int64_t each = w->count / a->count;
+  int64_t inner = w->count / w->dims[0];
+  if (axis == 1) inner /= w->dims[1];
   for (int64_t i = 0; i < w->count; i++)
-    tensor_set_real(t, i, tensor_real(w, i) * tensor_real(a, i / each));
+    tensor_set_real(t, i, tensor_real(w, i) * tensor_real(a, i / inner % a->count));
   const rlx_val v = rlx_constant(g, t);
   rlx_tensor_free(t);
   return v;
@@ -311,7 +318,7 @@ static rlx_val scaled_weights(rlx_graph *g, const rlx_tensor *w, const rlx_tenso
 static rlx_val changed_conv(const rule_match *m, rlx_val a, rlx_val c) {
   rlx_graph *g = m->g;
   rlx_val w = m->val[7], b = m->val[1];
-  if (a.id) w = scaled_weights(g, graph_constant(g, w), graph_constant(g, a));
+  if (a.id) w = scaled_weights(g, graph_constant(g, w), is_transposed(m), graph_constant(g, a));
   if (a.id && b.id) b = rlx_mul(g, b, a);
   if (c.id) b = b.id ? rlx_add(g, b, c) : c;
   return graph_add(g, m->node[1].op, (rlx_val[]){m->val[0], w, b}, b.id ? 3 : 2, m->node[1].attrs,
@@ -373,9 +380,9 @@ static rlx_val conv_shift(const rule_match *m) {
 #define SCORES(q, k)                                                        \
   EITHER(SCALED(P(matmul, q, k), A), P(matmul, SCALED(q, A), SCALED(k, B)), \
          P(matmul, SCALED(q, A), k), P(matmul, q, SCALED(k, A)), P(matmul, q, k))
-#define CONV(x) EITHER(P(conv, x, CONSTANT(7)), P(conv, x, CONSTANT(7), CONSTANT(1)))
-#define BIASED(x)                                           \
-  EITHER(CONV(x), P(conv_transpose, x, CONSTANT(7)),        \
+#define CONV(x)                                                          \
+  EITHER(P(conv, x, CONSTANT(7)), P(conv, x, CONSTANT(7), CONSTANT(1)),  \
+         P(conv_transpose, x, CONSTANT(7)),                              \
          P(conv_transpose, x, CONSTANT(7), CONSTANT(1)))
 
 #define EXACT false
