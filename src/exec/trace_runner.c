@@ -40,6 +40,7 @@ bool run_untrace(run *r) {
   }
   mx_ctx_reset(r->m);
   lock_leave();
+  span_end(span_begin(), "compile", "trace refused", rlx_last_error());
   return any;
 }
 

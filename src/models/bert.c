@@ -43,6 +43,7 @@ static rlx_tensor *find(const bert *b, const char *name, char full[NAME_MAX_BYTE
 }
 
 /* The param of a tensor of this rank, as f32. */
+static rlx_val weight(bert *b, size_t rank, const char *format, ...) BASE_PRINTF(3, 4);
 static rlx_val weight(bert *b, size_t rank, const char *format, ...) {
   char name[NAME_MAX_BYTES], full[NAME_MAX_BYTES];
   va_list list;

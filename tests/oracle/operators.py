@@ -548,6 +548,38 @@ def check(rlx, opset, folder):
     return [f"{texts[name]}: {text}" for name, text in wrong.items() if text], len(want)
 
 
+def check_random(rlx, folder):
+    """Random numbers have no expected values: their distribution, that a seed fixes them, and that
+    streams differ. The sentences of what is wrong."""
+    shape = [200, 500]
+    nodes = [helper.make_node("RandomNormal", [], ["normal"], shape=shape, mean=2.0, scale=3.0),
+             helper.make_node("RandomUniformLike", ["normal"], ["uniform"], low=-1.0, high=3.0),
+             helper.make_node("Bernoulli", ["probability"], ["coin"]),
+             helper.make_node("RandomNormal", [], ["seeded"], shape=shape, seed=5.0),
+             helper.make_node("RandomNormalLike", ["coin"], ["again"], seed=5.0)]
+    names = [node.output[0] for node in nodes]
+    probability = numpy_helper.from_array(np.full(shape, 0.3, np.float32), "probability")
+    graph = helper.make_graph(nodes, "random", [], [helper.make_empty_tensor_value_info(name)
+                                                    for name in names], [probability])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = folder / "random.onnx"
+    path.write_bytes(model.SerializeToString())
+    subprocess.run([rlx, "run", path, "--output", folder / "random.npz"], check=True,
+                   capture_output=True)
+    with np.load(folder / "random.npz") as got:
+        values = {name: got[name].ravel().astype(np.float64) for name in names}
+    wrong = []
+    for name, mean, deviation in (("normal", 2, 3), ("uniform", 1, 4 / 12 ** 0.5),
+                                  ("coin", 0.3, 0.21 ** 0.5), ("seeded", 0, 1)):
+        found = values[name].mean(), values[name].std()
+        if not np.allclose(found, (mean, deviation), atol=0.02 * deviation + 0.001):
+            wrong.append(f"{name}: mean and deviation are {found}")
+    if not np.array_equal(values["seeded"], values["again"]):
+        wrong.append("one seed, two streams")
+    mixed = np.corrcoef([values[name] for name in names[:4]]) - np.eye(4)
+    return wrong + (["streams are correlated"] if np.abs(mixed).max() > 0.02 else [])
+
+
 def main(rlx):
     for add in (add_shape_cases, add_math_cases, add_reduce_cases, add_window_cases, add_resize_cases,
                 add_norm_cases, add_quantized_cases, add_recurrent_cases, add_late_cases, add_select_cases,
@@ -561,6 +593,9 @@ def main(rlx):
             wrong, count = check(rlx, opset, pathlib.Path(temporary))
             print("\n".join(wrong + [f"opset {opset}: {count} outputs, {len(wrong)} wrong"]), flush=True)
             failed, total = failed + len(wrong), total + count
+        wrong = check_random(rlx, pathlib.Path(temporary))
+        print("\n".join(wrong + [f"random numbers: {len(wrong)} wrong"]))
+        failed, total = failed + len(wrong), total + 1
     print(f"{total - failed} passed, {failed} failed")
     return failed > 0
 
