@@ -135,6 +135,9 @@ static const row rows[] = {
   {"conv_scale", "x=f32[n,1,4]", "t = conv(x, f32[2,1,1]{1,2}): mul(exp(t), mul(t, f32[]{2}))", NULL},
   {"conv_scale", "x=f32[n,2,4]", "mul(conv_transpose(x, f32[2,2,1]{1,2,3,4}), f32[2,1]{2,3})", "conv_transpose(x, f32[2,2,1]{2,6,6,12})"},
   {"conv_scale", "x=f32[n,2,4]", "mul(conv_transpose(x, f32[2,1,1]{1,2}; groups=2), f32[2,1]{2,3})", NULL},
+  {"conv_of_affine", "x=f32[n,2,4]", "conv(add(mul(x, f32[1]{2}), f32[]{3}), f32[2,2,1]{1,2,3,4}, f32[2]{1,1})", "conv(x, f32[2,2,1]{2,4,6,8}, f32[2]{10,22})"},
+  {"conv_of_affine", "x=f32[n,2,4]", "conv(add(mul(x, f32[1]{2}), f32[]{3}), f32[2,2,1]{1,2,3,4}; pads=[1,1])", NULL},
+  {"conv_of_affine", "x=f32[n,2,4]", "t = add(mul(x, f32[1]{2}), f32[]{3}): concat(t, conv(t, f32[2,2,1]{1,2,3,4}); axis=1)", NULL},
   {"conv_shift", "x=f32[n,1,4]", "add(conv(x, f32[2,1,1]{1,2}, f32[2]{1,1}), f32[2,1]{2,3})", "conv(x, f32[2,1,1]{1,2}, f32[2]{3,4})"},
   {"conv_shift", "x=f32[n,1,4]", "add(conv_transpose(x, f32[1,2,1]{1,2}), f32[]{3})", "conv_transpose(x, f32[1,2,1]{1,2}, f32[2]{3,3})"},
 };

@@ -1,10 +1,10 @@
 /* rlx/models.h: families of models, built from a folder in Hugging Face's layout.
  *
- * Encoders are the BERT family: MiniLM, BGE, E5 and others that turn a text into one vector. The folder
- * holds model.safetensors with BERT's names (sizes come from the tensors) and a tokenizer as
- * rlx_tokenizer_load reads it. These files may be missing: config.json (heads, activation, epsilon,
- * layers), modules.json and 1_Pooling/config.json (pooling and norm), sentence_bert_config.json (the
- * longest text). */
+ * Encoders are the BERT family: MiniLM, BGE, E5 and others that turn a text into one vector. The
+ * folder holds model.safetensors with BERT's names (sizes come from the tensors) and a tokenizer
+ * as rlx_tokenizer_load reads it. These files may be missing: config.json (heads, activation,
+ * epsilon, layers), modules.json and 1_Pooling/config.json (pooling and norm),
+ * sentence_bert_config.json (the longest text). */
 #ifndef RLX_MODELS_H
 #define RLX_MODELS_H
 
@@ -26,7 +26,7 @@ typedef struct rlx_encoder_options {
   uint32_t struct_size;
   rlx_pooling pooling;
   bool keep_norm;      /* do not scale vectors to norm 1, whatever the folder says */
-  uint32_t heads;      /* default: config.json's; without it 12 in a model 384 wide, else one per 64 */
+  uint32_t heads;      /* default: config.json's; without it 12 if 384 wide, else one per 64 */
   uint32_t max_tokens; /* cut texts to this; default: as the folder says */
   uint32_t batch;      /* texts in one run, default 32 */
   const rlx_exec_options *exec; /* may be NULL */

@@ -15,11 +15,12 @@ extern "C" {
 
 typedef struct rlx_tokenizer rlx_tokenizer;
 
-/* Reads Hugging Face's tokenizer.json, or a folder that holds one, or else vocab.txt and, if it is
- * there, tokenizer_config.json. Of tokenizer.json are known: the normalizer BertNormalizer (or none),
- * the pre-tokenizer BertPreTokenizer, the model WordPiece, the post-processors TemplateProcessing and
- * BertProcessing, the decoder WordPiece, truncation, the padding's token, added tokens; the ids are
- * those of the package `tokenizers`. Errors: RLX_ERROR_UNSUPPORTED for the rest. */
+/* Reads Hugging Face's tokenizer.json, or a folder that holds one, or else vocab.txt and, if it
+ * is there, tokenizer_config.json. Of tokenizer.json are known: the normalizer BertNormalizer
+ * (or none), the pre-tokenizer BertPreTokenizer, the model WordPiece, the post-processors
+ * TemplateProcessing and BertProcessing, the decoder WordPiece, truncation, the padding's token,
+ * added tokens; the ids are those of the package `tokenizers`. Errors: RLX_ERROR_UNSUPPORTED for
+ * the rest. */
 RLX_API RLX_MUST_USE rlx_status rlx_tokenizer_load(const char *path, rlx_tokenizer **out_tokenizer);
 RLX_API void rlx_tokenizer_free(rlx_tokenizer *tokenizer);
 
@@ -30,9 +31,9 @@ typedef struct rlx_tokenize_options {
   bool plain;          /* without the special tokens around the text */
 } rlx_tokenize_options;
 
-/* The ids of one text of `bytes` bytes, as a new i64 vector; `options` may be NULL. It is not padded:
- * a batch is, with rlx_tokenizer_pad. Bytes that are no UTF-8 count as U+FFFD, as they do in Python
- * with errors="replace". */
+/* The ids of one text of `bytes` bytes, as a new i64 vector; `options` may be NULL. It is not
+ * padded: a batch is, with rlx_tokenizer_pad. Bytes that are no UTF-8 count as U+FFFD, as they
+ * do in Python with errors="replace". */
 RLX_API RLX_MUST_USE rlx_status rlx_tokenizer_encode(const rlx_tokenizer *tokenizer,
                                                      const char *text, size_t bytes,
                                                      const rlx_tokenize_options *options,

@@ -126,9 +126,11 @@ static rlx_status compile_subgraph(rlx_exec *e, const rlx_graph *sub, const rlx_
   const uint64_t key = (uint64_t)(uintptr_t)sub;
   if (map_get_u64(&e->subs, key, &(uint64_t){0})) return RLX_OK;
   RLX_TRY(rlx_compile(sub, o, &made));
-  if (map_put_u64(&e->subs, key, (uint64_t)(uintptr_t)made)) return RLX_OK;
-  rlx_exec_free(made);
-  return status_memory(0);
+  if (!vec_push(&e->executables, made)) {
+    rlx_exec_free(made);
+    return status_memory(sizeof made);
+  }
+  return map_put_u64(&e->subs, key, (uint64_t)(uintptr_t)made) ? RLX_OK : status_memory(0);
 }
 
 /* Those of the nodes that are left run through executables of their own. */
@@ -146,16 +148,22 @@ static rlx_status compile_subgraphs(rlx_exec *e, const rlx_exec_options *o) {
   return RLX_OK;
 }
 
-static void free_subgraphs(rlx_exec *e) {
-  for (size_t i = 0; e->graph && i < e->graph->graphs.n; i++) {
-    const uint64_t key = (uint64_t)(uintptr_t)e->graph->graphs.data[i];
-    uint64_t sub;
-    /* One graph may stand in several attributes. */
-    if (!map_get_u64(&e->subs, key, &sub) || !sub) continue;
-    rlx_exec_free((rlx_exec *)(uintptr_t)sub);
-    map_put_u64(&e->subs, key, 0); /* the key is there: cannot fail */
+/* --- constants */
+
+static rlx_status add_residents(rlx_exec *e, const rlx_graph *g) {
+  for (size_t i = 0; i < g->tensors.n; i++) {
+    const uint64_t key = (uint64_t)(uintptr_t)g->tensors.data[i];
+    resident *r;
+    if (map_get_u64(&e->constants, key, &(uint64_t){0})) continue;
+    RLX_TRY(resident_create(g->tensors.data[i], &r));
+    if (!vec_push(&e->residents, r)) {
+      resident_free(r);
+      return status_memory(sizeof r);
+    }
+    if (!map_put_u64(&e->constants, key, (uint64_t)(uintptr_t)r)) return status_memory(0);
   }
-  map_free(&e->subs);
+  for (size_t i = 0; i < g->graphs.n; i++) RLX_TRY(add_residents(e, g->graphs.data[i]));
+  return RLX_OK;
 }
 
 /* --- life */
@@ -174,15 +182,7 @@ static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_optio
   RLX_TRY(compile_subgraphs(e, &o));
   e->params = mem_new(e->graph->params.n + 1, sizeof *e->params);
   if (!e->params) return status_memory(0);
-  for (size_t i = 0; i < e->graph->tensors.n; i++) {
-    resident *r;
-    RLX_TRY(resident_create(e->graph->tensors.data[i], &r));
-    if (!map_put_u64(&e->constants, (uint64_t)(uintptr_t)r->tensor, (uint64_t)(uintptr_t)r)) {
-      resident_free(r);
-      return status_memory(0);
-    }
-  }
-  return RLX_OK;
+  return add_residents(e, e->graph);
 }
 
 rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options, rlx_exec **out_exec) {
@@ -201,26 +201,18 @@ rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options, 
   return status;
 }
 
-static void free_constants(rlx_exec *e) {
-  for (size_t i = 0; e->graph && i < e->graph->tensors.n; i++) {
-    uint64_t found;
-    const uint64_t key = (uint64_t)(uintptr_t)e->graph->tensors.data[i];
-    /* One tensor may stand in several attributes. */
-    if (!map_get_u64(&e->constants, key, &found) || !found) continue;
-    resident_free((resident *)(uintptr_t)found);
-    map_put_u64(&e->constants, key, 0); /* the key is there: cannot fail */
-  }
-  map_free(&e->constants);
-}
-
 void rlx_exec_free(rlx_exec *e) {
   if (!e || atomic_fetch_sub(&e->refs, 1) != 1) return;
   for (size_t i = 0; i < e->variants.n; i++) variant_free(e->variants.data[i]);
   vec_free(&e->variants);
   for (size_t i = 0; e->params && i < e->graph->params.n; i++) resident_free(e->params[i]);
   mem_free(e->params);
-  free_constants(e);
-  free_subgraphs(e);
+  for (size_t i = 0; i < e->residents.n; i++) resident_free(e->residents.data[i]);
+  vec_free(&e->residents);
+  map_free(&e->constants);
+  for (size_t i = 0; i < e->executables.n; i++) rlx_exec_free(e->executables.data[i]);
+  vec_free(&e->executables);
+  map_free(&e->subs);
   stages_free(&e->stages);
   rlx_graph_free(e->graph);
   mem_free(e->error);

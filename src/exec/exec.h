@@ -46,13 +46,15 @@ struct rlx_exec {
   rlx_graph *graph; /* optimised, sizes still symbolic */
   pass_rules rules; /* what optimised it; none on the reference device */
   stages stages;
-  map subs; /* sub-graph of a node -> its executable */
+  VEC(rlx_exec *) executables; /* of sub-graphs */
+  map subs;                    /* sub-graph -> its executable */
   rlx_device device;
   rlx_mode mode;
   size_t max_variants;
   pthread_mutex_t mutex;
   resident **params; /* in graph order; NULL: not set */
-  map constants;     /* tensor of `graph` -> its resident, shared by all variants */
+  VEC(resident *) residents; /* of constants, also those in sub-graphs, shared by all variants */
+  map constants;             /* tensor -> its resident */
   VEC(variant *) variants;
   uint64_t clock;
   char *error;

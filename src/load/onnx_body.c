@@ -9,6 +9,31 @@
 
 /* --- names */
 
+/* A size of the outer graph in the closed graph g. Names of the file mean the same there. An invented
+ * name or an expression becomes a size of its own, equal ones the same: inventions of two graphs have
+ * nothing to do with each other, and no input may tell the names in an expression. */
+static rlx_status inner_size(rlx_graph *g, body *in, rlx_dim outer, rlx_dim *out) {
+  const char *name = dim_name(&in->outer_graph->dims, outer);
+  uint64_t own;
+  *out = outer;
+  if (dim_known(outer)) return RLX_OK;
+  if (name && name[0] != '?') *out = dim_named(&g->dims, name);
+  else if (map_get_u64(&in->sizes, (uint64_t)outer, &own)) *out = (rlx_dim)own;
+  else {
+    *out = dim_fresh(&g->dims);
+    if (!map_put_u64(&in->sizes, (uint64_t)outer, (uint64_t)*out)) return status_memory(0);
+  }
+  return RLX_OK;
+}
+
+static rlx_status inner_type(rlx_graph *g, body *in, const ir_type *type, ir_type *out) {
+  rlx_dim *dims = arena_new(&g->mem, type->rank + 1u, sizeof *dims);
+  if (!dims) return status_memory(type->rank * sizeof *dims);
+  for (uint32_t k = 0; k < type->rank; k++) RLX_TRY(inner_size(g, in, type->dims[k], &dims[k]));
+  *out = (ir_type){type->dtype, type->rank, dims};
+  return RLX_OK;
+}
+
 /* `v` of the outer graph in the closed graph g: a constant again, else an input. */
 static rlx_status capture(rlx_graph *g, body *in, pb_span name, rlx_val v, rlx_val *out) {
   const rlx_graph *outer = in->outer_graph;
@@ -22,7 +47,7 @@ static rlx_status capture(rlx_graph *g, body *in, pb_span name, rlx_val v, rlx_v
   } else {
     ir_type t;
     const onnx_capture c = {v, arena_strdup(&g->mem, text)};
-    RLX_TRY(graph_foreign_type(g, outer, &graph_value(outer, v)->type, &t));
+    RLX_TRY(inner_type(g, in, &graph_value(outer, v)->type, &t));
     *out = rlx_input(g, text, t.dtype, t.rank, t.dims);
     if (!c.name || !vec_push(in->captures, c)) return status_memory(sizeof c);
   }
@@ -50,7 +75,7 @@ rlx_status build_outputs(const pb_spans *infos, arena *mem, pb_spans *out_names)
 
 /* --- bodies */
 
-/* What nodes inside the node at `at` see. */
+/* What nodes inside the node at `at` see; `leave` frees it. */
 static rlx_status enter(const body_place *at, body *out) {
   const builder *b = at->b;
   *out = (body){.opsets = at->in->opsets,
@@ -60,6 +85,11 @@ static rlx_status enter(const body_place *at, body *out) {
                 .outer_graph = b->g};
   if (out->depth <= b->m->limits.max_depth) return RLX_OK;
   return status_set(RLX_ERROR_LIMIT, "sub-graphs are nested deeper than %u", b->m->limits.max_depth);
+}
+
+static void leave(body *in) {
+  scope_free(&in->scope);
+  map_free(&in->sizes);
 }
 
 static rlx_status enter_body(const body_place *at, const onnx_body *of, size_t n_in, body *out) {
@@ -104,7 +134,7 @@ rlx_status body_splice(onnx_node *n, const onnx_body *of, const rlx_val *in, siz
                        size_t n_out) {
   body inner = {0};
   const rlx_status status = splice(n->reader->ctx, of, in, n_in, out, n_out, &inner);
-  scope_free(&inner.scope);
+  leave(&inner);
   return status;
 }
 
@@ -114,7 +144,7 @@ static rlx_status add_input(rlx_graph *g, body *inner, pb_span name, const ir_ty
   const char *text;
   ir_type t;
   RLX_TRY(pb_text(name, &inner->scope.mem, &text));
-  RLX_TRY(graph_foreign_type(g, inner->outer_graph, type, &t));
+  RLX_TRY(inner_type(g, inner, type, &t));
   const rlx_val v = rlx_input(g, text, t.dtype, t.rank, t.dims);
   RLX_TRY(rlx_graph_status(g));
   return scope_bind(&inner->scope, name, v);
@@ -166,7 +196,7 @@ rlx_status body_close(onnx_node *n, const onnx_body *of, const ir_type *in, size
   if (status == RLX_OK) status = rlx_graph_create(name, &b->g);
   if (status == RLX_OK)
     status = end_graph(b, outer, close_with(b, &inner, of, in, n_in), out_graph);
-  scope_free(&inner.scope);
+  leave(&inner);
   return status;
 }
 
@@ -187,7 +217,7 @@ static rlx_status close_rest(builder *b, body *rest, const body_place *at, const
   if (!made || !out) return status_memory(n * sizeof *out);
   RLX_TRY(add_captures(b->g, rest));
   const rlx_status status = splice(&inside, of, NULL, 0, made, at->node->outputs.n, &inner);
-  scope_free(&inner.scope);
+  leave(&inner);
   RLX_TRY(status);
   for (size_t i = 0; i < at->node->outputs.n; i++)
     if (at->node->outputs.data[i].n)
@@ -209,7 +239,7 @@ static rlx_status branch_graph(const body_place *at, const onnx_body *of, onnx_c
   rest.captures = captures;
   if (status == RLX_OK) status = rlx_graph_create(NULL, &b->g);
   if (status == RLX_OK) status = end_graph(b, outer, close_rest(b, &rest, at, of), out_graph);
-  scope_free(&rest.scope);
+  leave(&rest);
   return status;
 }
 

@@ -20,6 +20,7 @@ typedef struct body { /* what the nodes of one graph, sub-graph or function see 
   struct body *outer;       /* of a sub-graph: where its other names stand; else NULL */
   rlx_graph *outer_graph;   /* the graph of `outer`; another one than the sub-graph's: it is closed */
   onnx_captures *captures;  /* of a closed one */
+  map sizes;                /* of a closed one: sizes of the outer graph -> its own */
   const pb_spans *nodes;
   size_t rest;      /* the first node after the one that is built */
   pb_spans outputs; /* names */

@@ -1,5 +1,5 @@
-/* models/bert.c: BERT as a graph. Sizes are those of the tensors; config.json adds what these do not
- * show, and where it names a size too, both must agree. */
+/* models/bert.c: BERT as a graph. Sizes are those of the tensors; config.json adds what these do
+ * not show, and where it names a size too, both must agree. */
 #include <rlx/ops.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,7 +111,8 @@ static rlx_val attend(bert *b, rlx_val x, rlx_val seen, int64_t layer) {
   const rlx_dim joined[] = {batch, tokens, b->width};
   rlx_val part[3];
   for (size_t i = 0; i < 3; i++) {
-    part[i] = permute(b->g, reshape(b->g, linear(b, x, "encoder.layer", layer, names[i]), 4, split));
+    rlx_val y = linear(b, x, "encoder.layer", layer, names[i]);
+    part[i] = permute(b->g, reshape(b->g, y, 4, split));
   }
   rlx_attention_attrs a = rlx_attention_init();
   rlx_val y = rlx_attention(b->g, part[0], part[1], part[2], seen, &a);

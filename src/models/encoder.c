@@ -146,7 +146,8 @@ static int by_length(const void *a, const void *b) {
   return x->place < y->place ? -1 : 1;
 }
 
-static rlx_status encode_all(const rlx_encoder *e, const char *const *texts, size_t n, item *items) {
+static rlx_status encode_all(const rlx_encoder *e, const char *const *texts, size_t n,
+                             item *items) {
   rlx_tokenize_options o = RLX_OPTIONS(rlx_tokenize_options);
   o.max_tokens = e->max_tokens;
   for (size_t i = 0; i < n; i++) {

@@ -18,8 +18,8 @@ rlx_status encoder_habits_read(const char *folder, const rlx_encoder_options *op
 /* Adds pooling and norm to hidden states [batch,tokens,width]. */
 rlx_val encoder_pool(rlx_graph *g, rlx_val states, rlx_val mask, const encoder_habits *habits);
 
-/* The same as rlx_encoder_graph, with habits that have been read; *out_positions is the longest text
- * that the model takes. */
+/* The same as rlx_encoder_graph, with habits that have been read; *out_positions is the longest
+ * text that the model takes. */
 rlx_status bert_build(const char *folder, uint32_t heads, const encoder_habits *habits,
                       rlx_graph **out_graph, rlx_tensors **out_params, uint32_t *out_positions);
 

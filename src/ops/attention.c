@@ -282,6 +282,7 @@ RLX_BLOCK(attention) = {
     .ref = attention_ref,
     .lowers = attention_lowers,
     .lower = attention_lower,
+    .fast = "scaled_dot_product_attention",
     .expand = attention_expand,
     .cases = CASES(
         "f32[2,3,4,8], f32[2,3,5,8], f32[2,3,5,6]; f32[1,4,3,8], f32[1,2,5,8], f32[1,2,5,8];"

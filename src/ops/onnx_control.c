@@ -60,6 +60,11 @@ rlx_status import_if(onnx_node *n) {
   if (!onnx_in(n, 0).id) return status_set(RLX_ERROR_FORMAT, "there is no condition");
   if (onnx_numbers(n, n->in[0], &condition) && condition.n == 1)
     return n->reader->splice(n, condition.data[0] ? then : other, NULL, 0, n->out, n->n_out);
+  if (onnx_rank(n, n->in[0]) > 0) { /* exporters also write one bool with axes of size 1 */
+    const rlx_val one = onnx_reshape(n, n->in[0], NULL, 0);
+    n->in = arena_copy(&n->g->mem, &one, sizeof one);
+    if (!n->in) return status_memory(sizeof one);
+  }
   rlx_if_attrs a = rlx_if_init();
   onnx_captures captures = {0};
   const rlx_status status = add_if(n, then, other, &captures, &a);
@@ -235,23 +240,32 @@ static rlx_status scan_types(scan *s, ir_type **out) {
   return RLX_OK;
 }
 
+/* Input i of the loop's body: what `inner` takes, but a slice comes as the whole. */
+static rlx_status whole_type(const scan *s, const rlx_graph *inner, size_t i, rlx_graph *g, ir_type *out) {
+  RLX_TRY(graph_foreign_type(g, inner, input_type(inner, i), out));
+  if (i < s->n_states || i >= s->n_states + s->n_slices) return RLX_OK;
+  rlx_dim *dims = arena_new(&g->mem, out->rank + 1u, sizeof *dims);
+  if (!dims) return status_memory(out->rank * sizeof *dims);
+  dims[0] = rlx_dim_named(g, "scan.length");
+  for (uint32_t k = 0; k < out->rank; k++) dims[1 + k] = out->dims[k];
+  *out = (ir_type){out->dtype, out->rank + 1, dims};
+  return RLX_OK;
+}
+
 /* The body of the loop: (i, condition, states.., whole inputs.., captures..): takes slice i of each
  * whole input and does what `inner` does. */
-static rlx_status wrap(scan *s, const rlx_graph *inner, const ir_type *states, rlx_graph *g) {
+static rlx_status wrap(const scan *s, const rlx_graph *inner, rlx_graph *g) {
   const size_t n_in = inner->inputs.n;
-  rlx_val *in = arena_new(&g->mem, n_in, sizeof *in), *out = arena_new(&g->mem, inner->outputs.n, sizeof *out);
+  rlx_val *in = arena_new(&g->mem, n_in, sizeof *in);
+  rlx_val *out = arena_new(&g->mem, inner->outputs.n, sizeof *out);
   if (!in || !out) return status_memory(n_in * sizeof *in);
   const rlx_val step = rlx_input(g, "scan.step", RLX_I64, 0, NULL);
   const rlx_val again = rlx_input(g, "scan.again", RLX_BOOL, 0, NULL);
   for (size_t i = 0; i < n_in; i++) {
-    const bool slice = i >= s->n_states && i < s->n_states + s->n_slices;
-    const ir_type *whole = slice ? &graph_value(s->n->g, s->slices[i - s->n_states])->type : NULL;
     ir_type t;
-    RLX_TRY(slice              ? graph_foreign_type(g, s->n->g, whole, &t)
-            : i < s->n_states ? graph_foreign_type(g, s->n->g, &states[i], &t)
-                              : graph_foreign_type(g, inner, input_type(inner, i), &t));
+    RLX_TRY(whole_type(s, inner, i, g, &t));
     in[i] = rlx_input(g, inner->inputs.data[i].name, t.dtype, t.rank, t.dims);
-    if (slice) in[i] = rlx_gather(g, in[i], step, NULL);
+    if (i >= s->n_states && i < s->n_states + s->n_slices) in[i] = rlx_gather(g, in[i], step, NULL);
     RLX_TRY(rlx_graph_status(g));
   }
   RLX_TRY(graph_splice(g, inner, in, out));
@@ -285,7 +299,7 @@ static rlx_status add_scan(scan *s, onnx_captures *captures, rlx_graph **inner, 
   const carried c = {.n = s->n_states};
   RLX_TRY(close_stable(n, s->body, types, s->n_states + s->n_slices, c, captures, inner));
   RLX_TRY(rlx_graph_create(rlx_graph_name(*inner), &a->body));
-  RLX_TRY(wrap(s, *inner, types, a->body));
+  RLX_TRY(wrap(s, *inner, a->body));
   a->carried = (int64_t)s->n_states;
   walked.stop = 1;
   own[0] = rlx_shape_of(n->g, s->slices[0], &walked);

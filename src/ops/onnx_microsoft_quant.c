@@ -83,6 +83,32 @@ rlx_status import_dynamic_quantize_matmul(onnx_node *n) {
   return scaled_product(n, in, q[1], onnx_in(n, 2), onnx_in(n, 4));
 }
 
+/* --- recurrent, with quantised weights */
+
+/* The real that weights [directions, inputs, 4 hidden] stand for, as ONNX's LSTM wants them; scale
+ * and zero point are per direction, or also per column. */
+static rlx_val lstm_weights(const onnx_node *n, size_t weights, size_t scale) {
+  const int64_t middle = 1, swap[] = {0, 2, 1};
+  rlx_val along[2] = {onnx_in(n, scale), onnx_in(n, scale + 1)};
+  rlx_unsqueeze_attrs a = rlx_unsqueeze_init();
+  a.axes = (rlx_ints){&middle, 1};
+  for (size_t i = 0; i < 2; i++)
+    along[i] = rlx_unsqueeze(n->g, onnx_along(n, along[i], 0, 2), &a);
+  const rlx_val w = rlx_sub(n->g, onnx_cast(n, onnx_in(n, weights), RLX_F32),
+                            onnx_cast(n, along[1], RLX_F32));
+  return onnx_transpose(n, rlx_mul(n->g, w, along[0]), swap, 3);
+}
+
+/* An LSTM on the weights as reals: onnxruntime also rounds inputs and states, to save time. */
+rlx_status import_dynamic_quantize_lstm(onnx_node *n) {
+  enum { X, W, R, REST, PEEPHOLE = 7, W_SCALE, R_SCALE = 10, ALL = 12 };
+  if (n->n_in != ALL) return status_set(RLX_ERROR_FORMAT, "%zu inputs, wanted %d", n->n_in, ALL);
+  rlx_val in[PEEPHOLE + 1] = {n->in[X], lstm_weights(n, W, W_SCALE), lstm_weights(n, R, R_SCALE)};
+  memcpy(in + REST, n->in + REST, (PEEPHOLE + 1 - REST) * sizeof *in);
+  return standard(n, "LSTM", 14, in, rlx_given(in, PEEPHOLE + 1, R + 1), n->attrs, n->n_attrs,
+                  n->out, n->n_out);
+}
+
 /* --- an operator, then an activation */
 
 static rlx_status activated(onnx_node *n, rlx_val v, double first, double second) {

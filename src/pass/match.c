@@ -10,7 +10,7 @@
 
 #include "ir/tensor.h"
 
-enum { MAX_DEPTH = 64 };
+enum { MAX_DEPTH = 16 }; /* of rewrites within rewrites: each takes some stack */
 
 typedef struct goal {
   const rule_term *term;

@@ -1,6 +1,7 @@
 /* pass/rules.c: what the rewrite rules of rules.def are made of: terms, and functions for what terms
  * cannot say (axes, attributes, sizes). */
 #include <math.h>
+#include <string.h>
 
 #include "ops/block.h"
 #include "ops/norm.h"
@@ -300,7 +301,7 @@ static bool is_open_to_change(const rule_match *m) {
   return match_sole_use(m, &m->node[1]) && n > 0 && n <= FOLDED_MAX && !grouped;
 }
 
-/* w a, a constant: folding a product of this size is slow. The channels of a are w's axis 0 or 1. */
+/* w a, a constant: folding a product of this size is slow. The channels of a are an axis of w. */
 static rlx_val scaled_weights(rlx_graph *g, const rlx_tensor *w, int axis, const rlx_tensor *a) {
   rlx_tensor *t;
   const rlx_status status = rlx_tensor_create(w->dtype, w->rank, w->dims, &t);
@@ -338,6 +339,40 @@ static rlx_val conv_scale(const rule_match *m) {
 static rlx_val conv_shift(const rule_match *m) {
   const rlx_val c = match_sole_use(m, &m->node[1]) ? per_channel(m, m->val[3]) : RLX_NIL;
   return c.id ? changed_conv(m, RLX_NIL, c) : RLX_NIL;
+}
+
+/* b times the sum of each channel's weights, a constant: for the same reason. */
+static rlx_val channel_sums(rlx_graph *g, const rlx_tensor *w, double b) {
+  rlx_tensor *t;
+  const rlx_status status = rlx_tensor_create(w->dtype, 1, w->dims, &t);
+  if (status != RLX_OK) return graph_fail(g, status), RLX_NIL;
+  const int64_t each = w->count / t->count;
+  for (int64_t i = 0; i < t->count; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < each; k++) sum += tensor_real(w, i * each + k);
+    tensor_set_real(t, i, b * sum);
+  }
+  const rlx_val v = rlx_constant(g, t);
+  rlx_tensor_free(t);
+  return v;
+}
+
+/* conv(a x + b) without padding, a and b single numbers: conv(x, w a, bias + b sum(w)). */
+static rlx_val conv_of_affine(const rule_match *m) {
+  rlx_graph *g = m->g;
+  const rlx_conv_attrs *conv = OF(0, conv);
+  const rlx_tensor *w = graph_constant(g, m->val[7]), *a = graph_constant(g, m->val[3]);
+  const ir_type *x = type_of(m, m->val[0]), *affine = type_of(m, m->node[0].in[0]);
+  double b, unused;
+  const bool plain = all_are(conv->pads, 0) && strcmp(conv->auto_pad, "none") == 0;
+  if (!plain || !w->count || w->count > FOLDED_MAX || !type_equal(x, affine) ||
+      !match_number(g, m->val[3], &unused) || !match_number(g, m->val[4], &b) ||
+      !match_sole_use(m, &m->node[1]))
+    return RLX_NIL;
+  const rlx_val scaled = scaled_weights(g, w, 0, a);
+  rlx_val bias = channel_sums(g, w, b);
+  if (m->val[1].id) bias = rlx_add(g, m->val[1], bias);
+  return graph_add(g, m->node[0].op, (rlx_val[]){m->val[0], scaled, bias}, 3, conv, NULL, 0);
 }
 
 /* --- terms */
@@ -380,6 +415,7 @@ static rlx_val conv_shift(const rule_match *m) {
 #define SCORES(q, k)                                                        \
   EITHER(SCALED(P(matmul, q, k), A), P(matmul, SCALED(q, A), SCALED(k, B)), \
          P(matmul, SCALED(q, A), k), P(matmul, q, SCALED(k, A)), P(matmul, q, k))
+#define AFFINE(x) P(add, P(mul, x, A), B)
 #define CONV(x)                                                          \
   EITHER(P(conv, x, CONSTANT(7)), P(conv, x, CONSTANT(7), CONSTANT(1)),  \
          P(conv_transpose, x, CONSTANT(7)),                              \

@@ -1,5 +1,5 @@
-/* text/chars.c: utf8proc's data with the years taken off. tests/oracle/tokenizer.py goes through all
- * code points. */
+/* text/chars.c: utf8proc's data with the years taken off. tests/oracle/tokenizer.py goes through
+ * all code points. */
 #include "text/chars.h"
 
 #include <utf8proc.h>

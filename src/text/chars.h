@@ -1,6 +1,6 @@
-/* text/chars.h: code points as the reference BERT tokenizer (the `tokenizers` package) sees them: its
- * categories are those of Unicode 8.0, its decompositions of 9.0, its lower case is of today. The
- * data is utf8proc's; what Unicode has added since stands in tables in chars.c.
+/* text/chars.h: code points as the reference BERT tokenizer (the `tokenizers` package) sees
+ * them: its categories are those of Unicode 8.0, its decompositions of 9.0, its lower case is of
+ * today. The data is utf8proc's; what Unicode has added since stands in tables in chars.c.
  *
  * Known difference: marks that stay in the text (spacing ones, and those newer than 8.0) are not
  * sorted by combining class after a decomposition. */
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The code point at `text` (n > 0 bytes) and its length. Bytes that are no UTF-8 are U+FFFD, one for
- * each maximal start of a sequence, as Python's errors="replace" has it. */
+/* The code point at `text` (n > 0 bytes) and its length. Bytes that are no UTF-8 are U+FFFD, one
+ * for each maximal start of a sequence, as Python's errors="replace" has it. */
 size_t utf8_next(const char *text, size_t n, uint32_t *out);
 size_t utf8_put(uint32_t c, char out[4]);
 

@@ -1,6 +1,7 @@
-/* text/json.h: JSON files from outside: bounded, and read with a type for each field. A field that is
- * absent or null has the value `missing`; one of another type is RLX_ERROR_FORMAT. Statuses and option
- * structs come with this header, for src/models, which takes nothing else from inside the library. */
+/* text/json.h: JSON files from outside: bounded, and read with a type for each field. A field
+ * that is absent or null has the value `missing`; one of another type is RLX_ERROR_FORMAT.
+ * Statuses and option structs come with this header, for src/models, which takes nothing else
+ * from inside the library. */
 #ifndef TEXT_JSON_H
 #define TEXT_JSON_H
 
@@ -8,8 +9,8 @@
 
 #include "base/options.h"
 
-/* The file DIR/NAME, which must hold an object or an array. Where there is no such file, *out is NULL
- * and the status fine; but if `dir` is NULL, the file NAME must be there. cJSON_Delete. */
+/* The file DIR/NAME, which must hold an object or an array. Where there is no such file, *out is
+ * NULL and the status fine; but if `dir` is NULL, the file NAME must be there. cJSON_Delete. */
 rlx_status json_load(const char *dir, const char *name, cJSON **out);
 
 const cJSON *json_get(const cJSON *object, const char *key); /* NULL: absent or null */

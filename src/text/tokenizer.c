@@ -1,8 +1,9 @@
 /* text/tokenizer.c: text to ids and back.
  *
- * A text is cut at the added tokens that are looked for in it as it is; what is left is normalised and
- * cut at those looked for after that; what is left is cut into words, and each word into the longest
- * pieces of the vocabulary from its start. A word that cannot be cut so is the unknown token. */
+ * A text is cut at the added tokens that are looked for in it as it is; what is left is
+ * normalised and cut at those looked for after that; what is left is cut into words, and each
+ * word into the longest pieces of the vocabulary from its start. A word that cannot be cut so is
+ * the unknown token. */
 #include "text/tokenizer.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* text/tokenizer_load.c: tokenizer.json, or vocab.txt with tokenizer_config.json. Both may be hostile:
- * every field has its type and range checked, and ids are bounded. */
+/* text/tokenizer_load.c: tokenizer.json, or vocab.txt with tokenizer_config.json. Both may be
+ * hostile: every field has its type and range checked, and ids are bounded. */
 #include <string.h>
 
 #include "base/io.h"

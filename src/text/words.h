@@ -20,8 +20,8 @@ typedef struct words {
 /* Sorts, after the last word has been added. The same text twice is RLX_ERROR_FORMAT. */
 rlx_status words_sort(words *w);
 const word *words_find(const words *w, const char *text, size_t n);
-/* The longest word that is `prefix` and then a start, not empty, of the text; NULL if there is none.
- * *out_n is the length of that start. */
+/* The longest word that is `prefix` and then a start, not empty, of the text; NULL if there is
+ * none. *out_n is the length of that start. */
 const word *words_longest(const words *w, const char *prefix, const char *text, size_t n,
                           size_t *out_n);
 

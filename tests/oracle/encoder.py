@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """`rlx embed` against BERT in numpy, in double: encoder.py RLX
 
-MiniLM, and small models with random weights whose folders differ in what they hold. Vectors agree when
-max|got - want| / max|want| is at most 1e-5, whatever the batch. Run it by `scripts/fetch.py oracle`.
+MiniLM, and small models with random weights whose folders differ in what they hold. Vectors agree
+when max|got - want| / max|want| is at most 1e-5, whatever the batch. Run it by `scripts/fetch.py
+oracle`.
 """
 import json
 import math
@@ -18,9 +19,10 @@ from tokenizers.implementations import BertWordPieceTokenizer
 
 FETCH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "fetch.py"
 TOLERANCE = 1e-5
-TEXTS = ["a cat", "the quick brown fox jumps over the lazy dog", "", "na\u00efve caf\u00e9, \u6771\u4eac!",
-         "one", "word " * 300, "12:30 [MASK] don't", "x", "two words", "Z" * 150]
-FLAGS = ([], ["--batch", "1"], ["--batch", "3"], ["--mode", "eager"])
+TEXTS = ["a cat", "the quick brown fox jumps over the lazy dog", "", "x", "one", "two words",
+         "na\u00efve caf\u00e9, \u6771\u4eac!", "word " * 300, "12:30 [MASK] don't", "Z" * 150]
+MODES = ("lazy", "eager", "compiled", "async")
+FLAGS = ([], ["--batch", "1"], ["--batch", "3"], *(["--mode", mode] for mode in MODES))
 DTYPES = {"F32": np.float32, "F16": np.float16, "I64": np.int64}
 
 
@@ -94,8 +96,8 @@ def check(rlx, name, folder, want, more=()):
     """Is every vector right, in batches of any size?"""
     right = True
     for flags in FLAGS:
-        command = [rlx, "embed", "--model", folder, "--json", "--device", "cpu", *flags, *more, "--"]
-        run = subprocess.run(command + TEXTS, capture_output=True, text=True)
+        command = [rlx, "embed", "--model", folder, "--json", "--device", "cpu", *flags, *more]
+        run = subprocess.run([*command, "--", *TEXTS], capture_output=True, text=True)
         if run.returncode != 0:
             print(f"{name} {flags}: rlx embed ended with {run.returncode}: {run.stderr.strip()}")
             return False
@@ -117,9 +119,10 @@ def random_weights(config, vocab, dtype):
     for i in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{i}"
         norms += [f"{layer}.attention.output", f"{layer}.output"]
-        parts = [f"attention.self.{name}" for name in ("query", "key", "value")]
-        linears |= {f"{layer}.{part}": (width, width) for part in (*parts, "attention.output.dense")}
-        linears |= {f"{layer}.intermediate.dense": (inner, width), f"{layer}.output.dense": (width, inner)}
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            linears[f"{layer}.attention.{part}"] = (width, width)
+        linears[f"{layer}.intermediate.dense"] = (inner, width)
+        linears[f"{layer}.output.dense"] = (width, inner)
     for name, shape in linears.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     for name in norms:

@@ -78,11 +78,13 @@ static void show_rules(const findings *f, text *out) {
     text_pad(out, start, 32);
     text_addf(out, "%s\n", r.inexact ? "inexact" : "exact");
   }
-  text_add(out, "rules left out ");
+  bool any = false;
   for (size_t i = 0; rlx_exec_rule(f->exec, i, &r); i++) {
-    if (r.off) text_addf(out, " %s", r.name);
+    if (!r.off) continue;
+    text_addf(out, "%s %s", any ? "" : "rules left out", r.name);
+    any = true;
   }
-  text_add(out, "\n");
+  if (any) text_add(out, "\n");
 }
 
 static void show_segments(const findings *f, text *out) {
@@ -119,7 +121,7 @@ static void show_text(const args *a, const findings *f, text *out) {
   text_addf(out, "device, mode  %s, %s\n", device_name(rlx_exec_device(f->exec)),
             mode_name(rlx_exec_mode(f->exec)));
   text_addf(out, "MLX runs      %zu of %zu steps\n", n_on_mlx(f), f->n_steps);
-  text_addf(out, "sizes         %zu steps have sizes that are known only during a run\n", f->n_late);
+  text_addf(out, "sizes         of %zu steps are known only during a run\n", f->n_late);
   for (size_t i = 0; i < rlx_graph_input_count(f->graph); i++) {
     text_add(out, "input         ");
     text_add_safe(out, rlx_graph_input_name(f->graph, i));
