@@ -121,36 +121,43 @@ static rlx_status optimise(rlx_exec *e, const rlx_graph *graph, const rlx_exec_o
 
 /* --- sub-graphs */
 
-static rlx_status compile_subgraph(rlx_exec *e, const rlx_graph *sub, const rlx_exec_options *o) {
+/* Those of nodes run through executables of their own, or dissolve. From now on the node holds the
+ * graph as it was prepared; nobody else has seen it yet, so it may change once more. */
+static rlx_status compile_subgraph(rlx_exec *e, const void *field, const rlx_exec_options *o) {
+  rlx_graph **sub = (rlx_graph **)(uintptr_t)field;
   rlx_exec *made;
-  const uint64_t key = (uint64_t)(uintptr_t)sub;
-  if (map_get_u64(&e->subs, key, &(uint64_t){0})) return RLX_OK;
-  RLX_TRY(rlx_compile(sub, o, &made));
-  if (!vec_push(&e->executables, made)) {
-    rlx_exec_free(made);
-    return status_memory(sizeof made);
-  }
-  return map_put_u64(&e->subs, key, (uint64_t)(uintptr_t)made) ? RLX_OK : status_memory(0);
+  RLX_TRY(rlx_compile(*sub, o, &made));
+  *sub = made->graph;
+  if (vec_push(&e->subs, made)) return RLX_OK;
+  rlx_exec_free(made);
+  return status_memory(sizeof made);
 }
 
-/* Those of the nodes that are left run through executables of their own. */
 static rlx_status compile_subgraphs(rlx_exec *e, const rlx_exec_options *o) {
   for (size_t i = 0; i < e->graph->nodes.n; i++) {
     const ir_node *n = &e->graph->nodes.data[i];
     for (size_t k = 0; k < n->op->n_attrs; k++) {
       const ir_attr *a = &n->op->attrs[k];
-      if (a->type != IR_GRAPH) continue;
-      const rlx_status status = compile_subgraph(e, *(rlx_graph *const *)attr_at(a, n->attrs), o);
-      if (status != RLX_OK)
-        return status_at(run_fail_at(e->graph, n, status), "%s", a->name);
+      const rlx_status status =
+          a->type == IR_GRAPH ? compile_subgraph(e, attr_at(a, n->attrs), o) : RLX_OK;
+      if (status != RLX_OK) return status_at(run_fail_at(e->graph, n, status), "%s", a->name);
     }
   }
   return RLX_OK;
 }
 
+rlx_exec *exec_of_graph(const rlx_exec *e, const rlx_graph *sub) {
+  rlx_exec *found = NULL;
+  for (size_t i = 0; i < e->subs.n && !found; i++)
+    found = e->subs.data[i]->graph == sub ? e->subs.data[i] : exec_of_graph(e->subs.data[i], sub);
+  return found;
+}
+
 /* --- constants */
 
-static rlx_status add_residents(rlx_exec *e, const rlx_graph *g) {
+/* Of the constants of `from`, which is e or the executable of a sub-graph. */
+static rlx_status add_residents(rlx_exec *e, const rlx_exec *from) {
+  const rlx_graph *g = from->graph;
   for (size_t i = 0; i < g->tensors.n; i++) {
     const uint64_t key = (uint64_t)(uintptr_t)g->tensors.data[i];
     resident *r;
@@ -162,7 +169,7 @@ static rlx_status add_residents(rlx_exec *e, const rlx_graph *g) {
     }
     if (!map_put_u64(&e->constants, key, (uint64_t)(uintptr_t)r)) return status_memory(0);
   }
-  for (size_t i = 0; i < g->graphs.n; i++) RLX_TRY(add_residents(e, g->graphs.data[i]));
+  for (size_t i = 0; i < from->subs.n; i++) RLX_TRY(add_residents(e, from->subs.data[i]));
   return RLX_OK;
 }
 
@@ -178,11 +185,11 @@ static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_optio
   RLX_TRY(choose(e, &o));
   RLX_TRY(optimise(e, graph, &o));
   RLX_TRY(preflight(e));
-  RLX_TRY(stages_make(e->graph, &e->stages));
   RLX_TRY(compile_subgraphs(e, &o));
+  RLX_TRY(stages_make(e->graph, &e->stages));
   e->params = mem_new(e->graph->params.n + 1, sizeof *e->params);
   if (!e->params) return status_memory(0);
-  return add_residents(e, e->graph);
+  return add_residents(e, e);
 }
 
 rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options, rlx_exec **out_exec) {
@@ -210,9 +217,8 @@ void rlx_exec_free(rlx_exec *e) {
   for (size_t i = 0; i < e->residents.n; i++) resident_free(e->residents.data[i]);
   vec_free(&e->residents);
   map_free(&e->constants);
-  for (size_t i = 0; i < e->executables.n; i++) rlx_exec_free(e->executables.data[i]);
-  vec_free(&e->executables);
-  map_free(&e->subs);
+  for (size_t i = 0; i < e->subs.n; i++) rlx_exec_free(e->subs.data[i]);
+  vec_free(&e->subs);
   stages_free(&e->stages);
   rlx_graph_free(e->graph);
   mem_free(e->error);

@@ -46,8 +46,7 @@ struct rlx_exec {
   rlx_graph *graph; /* optimised, sizes still symbolic */
   pass_rules rules; /* what optimised it; none on the reference device */
   stages stages;
-  VEC(rlx_exec *) executables; /* of sub-graphs */
-  map subs;                    /* sub-graph -> its executable */
+  VEC(rlx_exec *) subs; /* executables of the sub-graphs; the nodes of `graph` hold their graphs */
   rlx_device device;
   rlx_mode mode;
   size_t max_variants;
@@ -64,6 +63,9 @@ struct rlx_exec {
 plan_runner exec_runner(const rlx_exec *e);
 /* Keeps the thread's sentence on the executable. Returns `status`. */
 rlx_status exec_fail(rlx_exec *e, rlx_status status);
+
+/* The executable of a sub-graph, however deep; NULL: none. */
+rlx_exec *exec_of_graph(const rlx_exec *e, const rlx_graph *sub);
 
 /* A value between stages, on the device, on the host or both. */
 typedef struct cell {

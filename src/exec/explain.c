@@ -6,10 +6,8 @@
 /* --- rules */
 
 static uint64_t hits_of(const rlx_exec *e, size_t index) {
-  uint64_t hits = e->rules.hits[index], sub;
-  for (size_t i = 0; i < e->graph->graphs.n; i++)
-    if (map_get_u64(&e->subs, (uint64_t)(uintptr_t)e->graph->graphs.data[i], &sub) && sub)
-      hits += hits_of((const rlx_exec *)(uintptr_t)sub, index);
+  uint64_t hits = e->rules.hits[index];
+  for (size_t i = 0; i < e->subs.n; i++) hits += hits_of(e->subs.data[i], index);
   return hits;
 }
 

@@ -115,10 +115,9 @@ rlx_status run_stage(run *r) {
 static rlx_status run_subgraph(void *ctx, const rlx_graph *graph, rlx_tensor *const *in,
                                rlx_tensor **out, size_t n_out) {
   run *r = ctx;
-  uint64_t sub;
-  if (!map_get_u64(&r->e->subs, (uint64_t)(uintptr_t)graph, &sub))
-    return status_set(RLX_ERROR_INTERNAL, "a sub-graph has no executable");
-  return exec_call((rlx_exec *)(uintptr_t)sub, in, graph->inputs.n, out, n_out);
+  rlx_exec *sub = exec_of_graph(r->e, graph);
+  if (!sub) return status_set(RLX_ERROR_INTERNAL, "a sub-graph has no executable");
+  return exec_call(sub, in, graph->inputs.n, out, n_out);
 }
 
 rlx_status run_on_host(run *r, const ir_node *n, rlx_tensor *const *in, rlx_tensor **out) {
