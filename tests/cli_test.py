@@ -159,7 +159,7 @@ def test_help(rlx):
 
 
 def test_info(rlx):
-    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "on a CPU the same as lazy", "BLAS",
+    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "on a CPU: lazy, replayed", "BLAS",
                     "threads"], "info")
     info = rlx.json("info")
     check(info.get("threads", 0) >= 1 and "cpu" in info.get("devices", []), "info --json", info)
@@ -390,7 +390,11 @@ def test_safetensors(rlx):
     data = b'{"x":{"dtype":"F32","shape":[1,3],"data_offsets":[0,12]}}' + struct.pack("<3f", 1, 2, 3)
     rlx.folder.joinpath("in.safetensors").write_bytes(struct.pack("<Q", len(data) - 12) + data)
     rlx.expect(OK, ["2 4 6"], "run", "affine.rlx", "--inputs", "in.safetensors")
+    rlx.expect(OK, ["x  f32[1,3]", "1 tensors  12 bytes"], "inspect", "in.safetensors")
+    check(rlx.json("inspect", "in.safetensors") ==
+          {"tensors": [{"name": "x", "dtype": "f32", "shape": [1, 3]}]}, "tensors alone")
     rlx.folder.joinpath("cut.safetensors").write_bytes(data[:60])
+    rlx.expect(FAILED, ["cut.safetensors"], "inspect", "cut.safetensors")
     rlx.expect(FAILED, ["cut.safetensors"], "run", "affine.rlx", "--inputs", "cut.safetensors")
 
 

@@ -1,4 +1,4 @@
-/* control_test.c: graphs with sub-graphs: if, loop, refuse, in every mode; and their text. */
+/* tests/control_test.c: graphs with sub-graphs: if, loop, refuse, in every mode; and their text. */
 #include <rlx/rlx.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,21 +151,24 @@ static void iterations(void **unused) {
     rlx_tensor *out[4];
     const double n = 3, one = 1, ten = 10, none = 0, many = 1000, fifty = 50;
     const double all[] = {1, 11, -11, -1}, last[] = {-1}, seen[] = {11, -11, -1}, sum[] = {0};
-    call(e, (rlx_tensor *[]){list(RLX_I64, &n, -1), list(RLX_F32, &one, 1), list(RLX_F32, &ten, 1)}, 3,
-         out, 4);
+    call(e, (rlx_tensor *[]){list(RLX_I64, &n, -1), list(RLX_F32, &one, 1), list(RLX_F32, &ten, 1)},
+         3, out, 4);
     expect(out[0], all, 4);
     expect(out[1], last, 1);
     expect(out[2], seen, 3);
     assert_int_equal(out[2]->rank, 2);
     expect(out[3], sum, 1);
     release(out, 4);
-    call(e, (rlx_tensor *[]){list(RLX_I64, &none, -1), list(RLX_F32, &one, 1), list(RLX_F32, &ten, 1)},
+    call(e,
+         (rlx_tensor *[]){list(RLX_I64, &none, -1), list(RLX_F32, &one, 1), list(RLX_F32, &ten, 1)},
          3, out, 4);
     expect(out[0], &one, 1);
     expect(out[2], NULL, 0);
     release(out, 4);
     /* The condition ends it: 51, -51, -1, 49, 99. */
-    call(e, (rlx_tensor *[]){list(RLX_I64, &many, -1), list(RLX_F32, &one, 1), list(RLX_F32, &fifty, 1)},
+    call(e,
+         (rlx_tensor *[]){list(RLX_I64, &many, -1), list(RLX_F32, &one, 1),
+                          list(RLX_F32, &fifty, 1)},
          3, out, 4);
     assert_int_equal(out[2]->dims[0], 5);
     assert_true(tensor_real(out[1], 0) == 99);
@@ -268,11 +271,12 @@ static void misfits(void **unused) {
   static const struct {
     const char *from, *to;
     rlx_status status;
-  } edits[] = {{"%1 = input name=\"c\" dtype=bool", "%1 = input name=\"c\" dtype=i32 ", RLX_ERROR_DTYPE},
-               {"%3 = reduce_sum(%1)", "%3 = reduce_sum(%2)", RLX_OK},
-               {"return %2 \"a\", %3 \"b\"", "return %2 \"a\"        ", RLX_ERROR_ARGUMENT},
-               {"return %3 \"a\", %4 \"b\"", "return %4 \"a\", %4 \"b\"", RLX_ERROR_UNSUPPORTED},
-               {"name=\"e\" dtype=f32", "name=\"e\" dtype=f16", RLX_ERROR_SHAPE}};
+  } edits[] = {
+      {"%1 = input name=\"c\" dtype=bool", "%1 = input name=\"c\" dtype=i32 ", RLX_ERROR_DTYPE},
+      {"%3 = reduce_sum(%1)", "%3 = reduce_sum(%2)", RLX_OK},
+      {"return %2 \"a\", %3 \"b\"", "return %2 \"a\"        ", RLX_ERROR_ARGUMENT},
+      {"return %3 \"a\", %4 \"b\"", "return %4 \"a\", %4 \"b\"", RLX_ERROR_UNSUPPORTED},
+      {"name=\"e\" dtype=f32", "name=\"e\" dtype=f16", RLX_ERROR_SHAPE}};
   for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
     char *text = mem_strdup(choice), *at = strstr(text, edits[i].from);
     rlx_graph *g = NULL;

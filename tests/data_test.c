@@ -1,9 +1,8 @@
-/* data_test.c: sizes and attributes that depend on data: in the middle of graphs, in every mode. */
+/* tests/data_test.c: sizes and attributes that depend on data, amid graphs, in every mode. */
 #include <rlx/rlx.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -139,6 +138,16 @@ static const char *const attributes[] = {
     "%4 = unsqueeze(%1) axes=%3 %5 = reduce_sum(%4) axes=%3 return %5 \"y\"",
     "%4 = one_hot(%3) depth=%2 return %4 \"y\"",
     "%4 = tile(%1) reps=%2 %5:2 = topk(%4) k=%2 %7 = slice(%5) starts=%3 stops=%2 return %7 \"y\"",
+    /* -1 is no size; a start may be negative: what comes after knows the result's sizes */
+    "%4 = constant data=i64[1]{1} %5 = sub(%3, %4) %6 = reshape(%1) dims=%5 %7 = reshape(%6) dims=[-1] "
+    "return %7 \"y\"",
+    "%4 = neg(%2) %5 = slice(%1) starts=%4 stops=[3] %6 = reshape(%5) dims=[-1] "
+    "return %6 \"y\"",
+    /* shapes decide about a branch, which another stage than theirs takes */
+    "%4 = shape_of(%1) %5 = reduce_prod(%4) %6 = constant data=i64[]{3} %7 = lt(%5, %6) %8 = nonzero(%1) "
+    "%9 = if(%7, %8) then_graph=graph \"a\" { %1 = input name=\"i\" dtype=i64 dims=[1,m] return %1 \"o\" } "
+    "else_graph=graph \"b\" { %1 = input name=\"i\" dtype=i64 dims=[1,m] %2 = neg(%1) return %2 \"o\" } "
+    "return %9 \"y\"",
 };
 
 static const char *const header =

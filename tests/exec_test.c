@@ -1,4 +1,4 @@
-/* exec_test.c: executables: modes agree, errors are clear and poison nothing, ownership holds. */
+/* tests/exec_test.c: modes agree, errors are clear and poison nothing, who owns what. */
 #define _XOPEN_SOURCE 700 /* setenv */
 #include <rlx/rlx.h>
 #include <setjmp.h>

@@ -1,9 +1,8 @@
-/* ir_test.c: symbolic sizes, the builder's checks, contents of integer values, the text form. */
+/* tests/ir_test.c: symbolic sizes, the builder's checks, contents of integers, the text form. */
 #include <rlx/ops.h>
 #include <rlx/registry.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -135,7 +134,7 @@ static void dims_survive_overflow(void **unused) {
   rlx_graph_free(g);
 }
 
-/* A walk over an expression visits what it shares each time: doubled 60 times that would not end. */
+/* A walk over an expression visits what it shares each time: doubled 60 times it would not end. */
 static void dims_stay_small(void **unused) {
   (void)unused;
   rlx_graph *g = new_graph();
@@ -163,7 +162,8 @@ static void null_is_answered(void **unused) {
   rlx_tensor *t;
   rlx_tensors *list;
   assert_int_equal(rlx_tensor_create(RLX_F32, 1, dims, NULL), RLX_ERROR_ARGUMENT);
-  assert_int_equal(rlx_tensor_wrap(RLX_F32, 1, dims, data, 4, NULL, NULL, NULL), RLX_ERROR_ARGUMENT);
+  assert_int_equal(rlx_tensor_wrap(RLX_F32, 1, dims, data, 4, NULL, NULL, NULL),
+                   RLX_ERROR_ARGUMENT);
   assert_int_equal(rlx_tensor_create(RLX_F32, 1, dims, &t), RLX_OK);
   assert_int_equal(rlx_tensor_dtype(NULL), RLX_DTYPE_COUNT);
   assert_int_equal(rlx_tensor_rank(NULL) + rlx_tensor_bytes(NULL), 0);
@@ -309,7 +309,8 @@ static void shapes_must_fit(void **unused) {
   const rlx_dim a[] = {n, 3}, b[] = {n};
   rlx_graph_output(g, "s", rlx_shape_of(g, rlx_input(g, "a", RLX_F32, 2, a), NULL));
   rlx_graph_output(g, "t", rlx_exp(g, rlx_input(g, "b", RLX_F32, 1, b)));
-  static const int64_t good[][2] = {{4, 3}, {4}}, other_n[][2] = {{4, 3}, {5}}, other_3[][2] = {{4, 4}, {4}};
+  static const int64_t good[][2] = {{4, 3}, {4}}, other_n[][2] = {{4, 3}, {5}},
+                       other_3[][2] = {{4, 4}, {4}};
   const int64_t *const fits[] = {good[0], good[1]};
   const int64_t *const disagree[] = {other_n[0], other_n[1]};
   const int64_t *const wrong[] = {other_3[0], other_3[1]};

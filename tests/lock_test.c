@@ -17,18 +17,10 @@
 #include "base/span.h"
 #include "mlx/lock.h"
 #include "mlx/shim.h"
+#include "sanitizers.h"
 
-/* Sanitizers keep freed memory for a while, and ThreadSanitizer does not follow a process with
- * threads into its children. */
-#if defined(__has_feature)
-#define HAS_FEATURE(x) __has_feature(x)
-#else
-#define HAS_FEATURE(x) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
-#if defined(UNDER_TSAN) || defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+/* Sanitizers keep freed memory for a while. */
+#if defined(UNDER_TSAN) || defined(UNDER_ASAN)
 #define SLACK_KILOBYTES (1 << 20)
 #else
 #define SLACK_KILOBYTES 8192

@@ -1,4 +1,4 @@
-/* make_models.c: the small models that cli_test.py runs: make_models FOLDER. Public API only. */
+/* tests/make_models.c: `make_models FOLDER`: the small models that cli_test.py runs. Public API. */
 #include <rlx/rlx.h>
 #include <stdio.h>
 

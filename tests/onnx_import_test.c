@@ -1,5 +1,6 @@
-/* onnx_import_test.c: every ONNX operator's importer against nodes that make no sense: whatever the
- * number, rank and dtype of inputs and whatever the attributes, the answer is a node or a status. */
+/* tests/onnx_import_test.c: every ONNX operator's importer against nodes that make no sense:
+ * whatever the number, rank and dtype of inputs and whatever the attributes, the answer is a node
+ * or a status. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,86 +46,42 @@ static rlx_val odd_value(rlx_graph *g) {
   return rlx_input(g, name, dtype, rank, dims);
 }
 
-/* Attribute names that importers ask for, with any type of value. */
+/* Attribute names that importers ask for, and words that some of them know. */
+/* clang-format off */
+static const char *const odd_names[] = {
+    "axis", "axes", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "mode",
+    "to", "value", "blocksize", "split", "starts", "ends", "perm", "scales", "size", "alpha",
+    "output_shape", "output_padding", "num_groups", "num_outputs", "ceil_mode", "k", "epsilon",
+    "keepdims", "noop_with_empty_axes", "p", "min", "max", "dtype", "transA", "transB", "start",
+    "end", "largest", "coordinate_transformation_mode", "keep_aspect_ratio_policy", "value_ints",
+    "num_heads", "q_num_heads", "kv_num_heads", "is_causal", "equation", "padding_mode",
+    "align_corners", "onesided", "inverse", "output_height", "output_width", "sampling_ratio",
+    "direction", "activations", "activation_alpha", "hidden_size", "layout", "clip"};
+static const char *const odd_words[] = {
+    "", "SAME_UPPER", "SAME_LOWER", "VALID", "linear", "cubic", "constant", "reflect", "wrap",
+    "CRD", "not_larger", "tanh", "ij,jk", "...ii->i", "border", "reflection", "Tanh", "Sigmoid",
+    "reverse", "bidirectional"};
+/* clang-format on */
+enum { N_NAMES = sizeof odd_names / sizeof *odd_names };
+enum { N_WORDS = sizeof odd_words / sizeof *odd_words };
+
+/* Some of these attributes, with any type of value. */
 static size_t odd_attrs(onnx_attr *attrs, int64_t *ints, double *reals, rlx_tensor *tensor) {
-  static const char *const names[] = {"axis",
-                                      "axes",
-                                      "kernel_shape",
-                                      "strides",
-                                      "pads",
-                                      "dilations",
-                                      "group",
-                                      "auto_pad",
-                                      "mode",
-                                      "to",
-                                      "value",
-                                      "blocksize",
-                                      "split",
-                                      "starts",
-                                      "ends",
-                                      "perm",
-                                      "scales",
-                                      "size",
-                                      "alpha",
-                                      "output_shape",
-                                      "output_padding",
-                                      "num_groups",
-                                      "num_outputs",
-                                      "ceil_mode",
-                                      "k",
-                                      "epsilon",
-                                      "keepdims",
-                                      "noop_with_empty_axes",
-                                      "p",
-                                      "min",
-                                      "max",
-                                      "dtype",
-                                      "transA",
-                                      "transB",
-                                      "start",
-                                      "end",
-                                      "largest",
-                                      "coordinate_transformation_mode",
-                                      "keep_aspect_ratio_policy",
-                                      "value_ints",
-                                      "num_heads",
-                                      "q_num_heads",
-                                      "kv_num_heads",
-                                      "is_causal",
-                                      "equation",
-                                      "padding_mode",
-                                      "align_corners",
-                                      "onesided",
-                                      "inverse",
-                                      "output_height",
-                                      "output_width",
-                                      "sampling_ratio",
-                                      "direction",
-                                      "activations",
-                                      "activation_alpha",
-                                      "hidden_size",
-                                      "layout",
-                                      "clip"};
-  static const char *const words[] = {"",       "SAME_UPPER", "SAME_LOWER", "VALID",
-                                      "linear", "cubic",      "constant",   "reflect",
-                                      "wrap",   "CRD",        "not_larger", "tanh",
-                                      "ij,jk",  "...ii->i",   "border",     "reflection",
-                                      "Tanh",   "Sigmoid",    "reverse",    "bidirectional"};
-  size_t n = (size_t)below(6), count = sizeof names / sizeof names[0];
+  size_t n = (size_t)below(6);
   for (size_t i = 0; i < 6; i++) {
     ints[i] = odd_number();
     reals[i] = (double)below(8) / 2 - 1;
   }
   for (size_t i = 0; i < n; i++)
-    attrs[i] = (onnx_attr){.name = names[below((int64_t)count)],
+    attrs[i] = (onnx_attr){.name = odd_names[below(N_NAMES)],
                            .type = (onnx_attr_type)below(ONNX_OTHER + 1),
                            .i = odd_number(),
                            .f = reals[0],
-                           .s = words[below(20)],
+                           .s = odd_words[below(N_WORDS)],
                            .t = tensor,
                            .ints = {ints, (size_t)below(6)},
                            .floats = {reals, (size_t)below(6)},
-                           .strings = {words + below(15), (size_t)below(6)}};
+                           .strings = {odd_words + below(N_WORDS - 5), (size_t)below(6)}};
   return n;
 }
 

@@ -1,6 +1,6 @@
-/* tests/replay_test.c: MLX traces: a replay is the computation that was recorded, whoever replays it and
- * whatever was recorded and freed before. Run three times: as it is, with MLX's compiler on the CPU
- * (RLX_MLX_TRACE=cpu), and so without g++ (replay.sh). */
+/* tests/replay_test.c: MLX traces: a replay is the computation that was recorded, whoever replays
+ * it and whatever was recorded and freed before. Run three times: as it is, with MLX's compiler on
+ * the CPU (RLX_MLX_TRACE=cpu), and so without g++ (replay.sh). */
 #define _XOPEN_SOURCE 700
 #include <pthread.h>
 #include <setjmp.h>
@@ -39,9 +39,9 @@ static mx matrix(mx_ctx *m, float first) {
   return mx_from_data(m, RLX_F32, 2, dims, data);
 }
 
-/* Chains to fuse, a product and a row-wise operation between them, a result that is an input and one
- * that is a constant. `c` makes each computation another. (Not as a scalar: those go into the code
- * that MLX's compiler writes, and each would cost a run of g++.) */
+/* Chains to fuse, a product and a row-wise operation between them, a result that is an input and
+ * one that is a constant. `c` makes each computation another. (Not as a scalar: those go into the
+ * code that MLX's compiler writes, and each would cost a run of g++.) */
 static void compute(mx_ctx *m, mx x, mx y, float c, mx *out) {
   mx constant = matrix(m, c), half = mx_scalar(m, RLX_F32, 0.5);
   mx chain = mx_tanh(m, mx_mul(m, mx_add(m, x, half), mx_exp(m, mx_neg(m, y))));

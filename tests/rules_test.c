@@ -1,12 +1,12 @@
-/* tests/rules_test.c: every rewrite rule on a graph before and after it, and where it must not apply.
+/* tests/rules_test.c: every rewrite rule on a graph, before and after, and where it must not apply.
  *
- * A row is a rule, its inputs, an expression and what becomes of it; NULL: the rule leaves it alone.
- * op(operands; attributes), an input's name, or a constant as in the text form of graphs; before it may
- * stand `t = expression:`, which gives a value that is used twice a name. A size that is a name is 2
- * when it runs. Checked of each row: the rule was used (alone it suffices, with others
- * it happens too); the result is the graph of the second expression; both give the same by reference
- * (equal numbers for an exact rule, NaN, infinities and zeros of both signs included); MLX agrees;
- * without the rule, or for an inexact one strictly, it does not happen. */
+ * A row is a rule, its inputs, an expression and what becomes of it; NULL: the rule leaves it
+ * alone. op(operands; attributes), an input's name, or a constant as in the text form of graphs;
+ * before it may stand `t = expression:`, which gives a value that is used twice a name. A size that
+ * is a name is 2 when it runs. Checked of each row: the rule was used (alone it suffices, with
+ * others it happens too); the result is the graph of the second expression; both give the same by
+ * reference (equal numbers for an exact rule, NaN, infinities and zeros of both signs included);
+ * MLX agrees; without the rule, or for an inexact one strictly, it does not happen. */
 #include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
@@ -26,7 +26,6 @@ typedef struct row {
 
 /* clang-format off */
 #define MEAN(x) "reduce_mean(" x "; axes=[-1] keep=true)"
-#define SUM(x) "reduce_sum(" x "; axes=[-1] keep=true)"
 #define CENTRED "sub(x, " MEAN("x") ")"
 #define ROOT(x) "sqrt(add(" MEAN("square(" x ")") ", f32[]{0.125}))"
 #define QK(q) "matmul(" q ", transpose(y; perm=[0,1,3,2]))"

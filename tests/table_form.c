@@ -69,7 +69,7 @@ static int64_t stepped(int64_t v, int64_t step) {
   return (v > INT64_MAX / 2 || v < INT64_MIN / 2 ? 0 : v) + step;
 }
 
-/* In turn: each number a step up or down, one number more, neighbours exchanged, one number less. */
+/* In turn: each number a step up or down, a number more, neighbours exchanged, a number less. */
 static bool change_list(const ir_attr *a, void *field, size_t attempt, scratch *s) {
   static const int64_t steps[4] = {1, -1, 2, -2};
   rlx_ints *list = field;

@@ -1,5 +1,5 @@
-/* tests/table_grad.c: what an operation says it is in terms of others, and its gradient, against the
- * reference: gradients in f64 by central differences. */
+/* tests/table_grad.c: what an operation says it is in terms of others, and its gradient, against
+ * the reference: gradients in f64 by central differences. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +120,7 @@ static void check_operand(const table_case *c, size_t which, rlx_exec *value, rl
   }
 }
 
-/* The graph of all gradients; its outputs are those that flow, `place` says which operand each is. */
+/* The graph of all gradients; its outputs are those that flow, `place` says of which operand. */
 static rlx_graph *gradient_graph(const table_case *c, const ir_node *node, const ir_type *y,
                                  size_t *place) {
   rlx_graph *g;

@@ -1,6 +1,5 @@
 /* tests/table_run.c: the same case on every road: reference, lazy, eager, through views, with
  * constants, empty and symbolic sizes, and from two threads at once. */
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,7 @@ static rlx_tensor *turned(const rlx_tensor *t) {
   return r;
 }
 
-/* The graph's inputs are called x0, x1, .. by operand; constants and absent operands are not there. */
+/* The graph's inputs are called x0, x1, .. by operand, without constants and absent ones. */
 static size_t collect_inputs(const rlx_graph *g, table_variant v, rlx_tensor *const *values,
                              rlx_tensor **in) {
   size_t n = rlx_graph_input_count(g);

@@ -1,5 +1,5 @@
-/* ticket_test.c: submitted runs: each gives what its own inputs and params say, whoever waits, frees
- * or ends the process meanwhile. */
+/* tests/ticket_test.c: submitted runs: each gives what its own inputs and params say, whoever
+ * waits, frees or ends the process meanwhile. */
 #define _XOPEN_SOURCE 700
 #include <pthread.h>
 #include <rlx/rlx.h>
@@ -16,16 +16,7 @@
 #include <cmocka.h>
 
 #include "mlx/lock.h"
-
-/* ThreadSanitizer does not follow a process with threads into its children. */
-#if defined(__has_feature)
-#define HAS_FEATURE(x) __has_feature(x)
-#else
-#define HAS_FEATURE(x) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define UNDER_TSAN 1
-#endif
+#include "sanitizers.h"
 
 enum { THREADS = 8, ROUNDS = 10, FLIGHT = 6, SIDE = 96, LINKS = 12 };
 
@@ -45,8 +36,8 @@ static bool all_are(const rlx_tensor *t, float value) {
   return same;
 }
 
-/* y = x p0 p0 .. + p1, all of them [SIDE,SIDE], p0 being full of 1/SIDE: it keeps a constant x as it
- * is, and takes its time. So y = x + p1. */
+/* y = x p0 p0 .. + p1, all of them [SIDE,SIDE], p0 being full of 1/SIDE: it keeps a constant x as
+ * it is, and takes its time. So y = x + p1. */
 static rlx_exec *adder(rlx_device device, float p1) {
   rlx_graph *g;
   rlx_exec *e;
@@ -187,7 +178,7 @@ static void test_errors(void **state) {
   rlx_exec_free(e);
 }
 
-/* With the lock held no run on MLX can end: a wait for one must say so, and a free must not hang. */
+/* With the lock held no run on MLX can end: a wait must say so, and a free must not hang. */
 static void test_under_the_lock(void **state) {
   (void)state;
   const int64_t dims[] = {SIDE, SIDE};

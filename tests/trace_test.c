@@ -1,5 +1,5 @@
-/* trace_test.c: recordings by the public API: calls at the wrong time, and what a trace of several
- * threads holds. */
+/* tests/trace_test.c: recordings by the public API: calls at the wrong time, and what a trace of
+ * several threads holds. */
 #include <pthread.h>
 #include <rlx/rlx.h>
 #include <setjmp.h>

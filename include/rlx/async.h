@@ -6,9 +6,9 @@
  *   Owner:   the submitter; rlx_ticket_free at any time. The executable may be freed before.
  *   Threads: every call from any thread, several may wait for one ticket. A thread that holds the
  *            runtime lock cannot wait: RLX_ERROR_STATE.
- *   Errors:  a submit fails for what is wrong with the call; how the run itself failed is kept on the
- *            ticket and said by each wait and read. RLX_ERROR_FORKED in a child of a process that had
- *            submitted something.
+ *   Errors:  a submit fails for what is wrong with the call; how the run itself failed is kept on
+ *            the ticket and said by each wait and read. RLX_ERROR_FORKED in a child of a process
+ *            that had submitted something.
  * At exit a process waits some seconds for runs under way; what has not begun never does. */
 #ifndef RLX_ASYNC_H
 #define RLX_ASYNC_H
@@ -36,8 +36,8 @@ RLX_API bool rlx_ticket_poll(const rlx_ticket *ticket);
 /* A reference of output `index`, the caller's. Waits for the end. */
 RLX_API RLX_MUST_USE rlx_status rlx_ticket_read(rlx_ticket *ticket, size_t index,
                                                 rlx_tensor **out_tensor);
-/* Before the run has ended: waits for it if it borrows tensors (with the runtime lock held it cannot
- * wait, and they stay borrowed), else leaves it to end by itself. */
+/* Before the run has ended: waits for it if it borrows tensors (with the runtime lock held it
+ * cannot wait, and they stay borrowed), else leaves it to end by itself. */
 RLX_API void rlx_ticket_free(rlx_ticket *ticket);
 
 #ifdef __cplusplus

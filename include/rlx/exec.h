@@ -27,7 +27,7 @@ typedef enum rlx_mode {
   RLX_MODE_DEFAULT = 0, /* what RLX_MLX_MODE says, else compiled */
   RLX_MODE_LAZY,        /* build everything, evaluate the outputs once */
   RLX_MODE_EAGER,       /* evaluate and check after each step: an error names its step */
-  RLX_MODE_COMPILED     /* on a GPU: traces that MLX has compiled; on a CPU as lazy, for now */
+  RLX_MODE_COMPILED     /* replays traces; MLX has compiled them on a GPU, not on a CPU */
 } rlx_mode;
 
 typedef struct rlx_exec_options {
@@ -58,13 +58,13 @@ RLX_API const rlx_graph *rlx_exec_graph(const rlx_exec *exec);
 RLX_API RLX_MUST_USE rlx_status rlx_exec_set_param(rlx_exec *exec, const char *name,
                                                    rlx_tensor *value);
 
-/* Runs. Inputs are matched by name: each exactly once, with the declared dtype and a shape that fits
- * the declared one. The result is a named list of the outputs in graph order; the tensors may be
- * views of device memory that live until freed. RLX_ERROR_MEMORY: a result has more bytes than this
- * process can have (memory and swap, container and process limits). */
+/* Runs. Inputs are matched by name: each exactly once, with the declared dtype and a shape that
+ * fits the declared one. The result is a named list of the outputs in graph order; the tensors may
+ * be views of device memory that live until freed. RLX_ERROR_MEMORY: a result has more bytes than
+ * this process can have (memory and swap, container and process limits). */
 RLX_API RLX_MUST_USE rlx_status rlx_exec_run(rlx_exec *exec, const rlx_tensors *inputs,
                                              rlx_tensors **out_outputs);
-/* The same by position, without a list: inputs in graph order; out_outputs receives one owned
+/* The same by position, without a list: inputs in graph order; `outputs` receives one owned
  * reference per output, or, where it holds a tensor already, that tensor is filled (dtype and shape
  * must match, and it must not share memory with an input). */
 RLX_API RLX_MUST_USE rlx_status rlx_exec_call(rlx_exec *exec, rlx_tensor *const *inputs,

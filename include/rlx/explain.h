@@ -1,4 +1,5 @@
-/* rlx/explain.h: what compiling made of a graph, and how its nodes run. */
+/* rlx/explain.h: what compiling made of a graph, and how its nodes run. All strings are static; any
+ * thread may ask. */
 #ifndef RLX_EXPLAIN_H
 #define RLX_EXPLAIN_H
 

@@ -97,7 +97,7 @@ RLX_API size_t rlx_graph_output_count(const rlx_graph *graph);
 RLX_API const char *rlx_graph_output_name(const rlx_graph *graph, size_t index);
 RLX_API rlx_val rlx_graph_output_value(const rlx_graph *graph, size_t index);
 
-RLX_API rlx_dtype rlx_val_dtype(const rlx_graph *graph, rlx_val value); /* RLX_DTYPE_COUNT for nil */
+RLX_API rlx_dtype rlx_val_dtype(const rlx_graph *graph, rlx_val value); /* RLX_DTYPE_COUNT: nil */
 RLX_API size_t rlx_val_rank(const rlx_graph *graph, rlx_val value);
 RLX_API rlx_dim rlx_val_dim(const rlx_graph *graph, rlx_val value, size_t axis);
 /* "f32[batch,3,2*h+1]" into buf; always ends in 0; returns the length it wanted, like snprintf. */

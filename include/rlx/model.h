@@ -22,8 +22,8 @@ typedef struct rlx_load_options {
 /* Reads a model file (.onnx, .rlx) as a graph; the format is told by its content. Initialisers
  * become constants that refer to the mapped file: it must not change while the graph or an
  * executable made from it lives. ONNX external data is read from beside the model only.
- * Errors: RLX_ERROR_UNSUPPORTED lists the nodes that have no mapping (op, name, opset, dtype); those
- * that do not fit into the sentence are counted. */
+ * Errors: RLX_ERROR_UNSUPPORTED lists the nodes that have no mapping (op, name, opset, dtype);
+ * those that do not fit into the sentence are counted. */
 RLX_API RLX_MUST_USE rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
                                                rlx_graph **out_graph);
 

@@ -35,7 +35,7 @@ typedef struct rlx_encoder_options {
 /* Builds the graph of an encoder: inputs input_ids, attention_mask and token_type_ids, each
  * i64[batch,tokens]; output "embedding", f32[batch,width], or with RLX_POOLING_NONE
  * "last_hidden_state", f32[batch,tokens,width]. out_params: a tensor for each param of the graph,
- * which refers to the mapped file. `options` may be NULL. */
+ * which refers to the mapped file. Both are the caller's. `options` may be NULL. */
 RLX_API RLX_MUST_USE rlx_status rlx_encoder_graph(const char *folder,
                                                   const rlx_encoder_options *options,
                                                   rlx_graph **out_graph, rlx_tensors **out_params);

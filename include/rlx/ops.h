@@ -18,8 +18,8 @@
 extern "C" {
 #endif
 
-/* The C type of each attribute type that a row may name. A `dim` and the items of `dims` may be dim handles. A
- * `word` is one of the words that the row lists, NULL meaning the first. */
+/* The C type of each attribute type that a row may name. A `dim` and the items of `dims` may be dim
+ * handles. A `word` is one of the words that the row lists, NULL meaning the first. */
 typedef int64_t rlx_ct_i64;
 typedef rlx_dim rlx_ct_dim;
 typedef double rlx_ct_f64;
@@ -33,8 +33,8 @@ typedef rlx_dtype rlx_ct_dtype;
 typedef rlx_tensor *rlx_ct_tensor;
 typedef rlx_graph *rlx_ct_graph; /* retained; it must not change from then on */
 
-/* Walk an attribute list (type, name, default)...: a walker W is W_1 and W_2, which call each other,
- * and W_1_END, W_2_END, which are empty. */
+/* Walk an attribute list (type, name, default)...: a walker W is W_1 and W_2, which call each
+ * other, and W_1_END, W_2_END, which are empty. */
 #define RLX_EACH(W, list) RLX_TAIL(W##_1 list)
 #define RLX_TAIL(...) RLX_TAIL_(__VA_ARGS__)
 #define RLX_TAIL_(...) __VA_ARGS__##_END
@@ -61,7 +61,7 @@ typedef rlx_graph *rlx_ct_graph; /* retained; it must not change from then on */
 #define RLX_START_tensor(name, value)
 #define RLX_START_graph(name, value)
 
-/* Operands that are given: all up to the last that is not RLX_NIL, and at least the required ones. */
+/* Operands that are given: all up to the last that is not RLX_NIL, and all that are required. */
 static inline size_t rlx_given(const rlx_val *in, size_t n, size_t required) {
   while (n > required && !in[n - 1].id) n--;
   return n;
@@ -93,9 +93,11 @@ static inline size_t rlx_given(const rlx_val *in, size_t n, size_t required) {
 #define RLX_LIST_1o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = rlx_given(in_, 3, 1);
 #define RLX_LIST_2o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = rlx_given(in_, 3, 2);
 #define RLX_LIST_2o5 const rlx_val in_[] = {x, y, z, u, v}; const size_t n_ = rlx_given(in_, 5, 2);
-#define RLX_LIST_3o6 const rlx_val in_[] = {x, y, z, u, v, w}; const size_t n_ = rlx_given(in_, 6, 3);
-#define RLX_LIST_3o8 const rlx_val in_[] = {x, y, z, u, v, w, s, t}; const size_t n_ = rlx_given(in_, 8, 3);
 #define RLX_LIST_3o4 const rlx_val in_[] = {x, y, z, u}; const size_t n_ = rlx_given(in_, 4, 3);
+#define RLX_LIST_3o6 \
+  const rlx_val in_[] = {x, y, z, u, v, w}; const size_t n_ = rlx_given(in_, 6, 3);
+#define RLX_LIST_3o8 \
+  const rlx_val in_[] = {x, y, z, u, v, w, s, t}; const size_t n_ = rlx_given(in_, 8, 3);
 #define RLX_LIST_N
 
 /* The words of ops.def are short, and may be names of the including program: it gets them back. */

@@ -1,6 +1,6 @@
-/* rlx/registry.h: what the library knows: its operations and the ONNX operators it reads. For tools,
- * documentation and language bindings. Everything here is static data. `out_info` may be NULL: is
- * there such a row? */
+/* rlx/registry.h: what the library knows: its operations and the ONNX operators it reads. For
+ * tools, documentation and language bindings. Everything here is static data. `out_info` may be
+ * NULL: is there such a row? */
 #ifndef RLX_REGISTRY_H
 #define RLX_REGISTRY_H
 

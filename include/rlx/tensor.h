@@ -64,8 +64,8 @@ RLX_API void rlx_tensors_free(rlx_tensors *tensors);
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_set(rlx_tensors *tensors, const char *name,
                                                 rlx_tensor *tensor);
 RLX_API size_t rlx_tensors_count(const rlx_tensors *tensors);
-RLX_API const char *rlx_tensors_name(const rlx_tensors *tensors, size_t index); /* NULL past the end */
-RLX_API rlx_tensor *rlx_tensors_at(const rlx_tensors *tensors, size_t index);   /* borrowed */
+RLX_API const char *rlx_tensors_name(const rlx_tensors *tensors, size_t index); /* or NULL */
+RLX_API rlx_tensor *rlx_tensors_at(const rlx_tensors *tensors, size_t index); /* borrowed */
 RLX_API rlx_tensor *rlx_tensors_get(const rlx_tensors *tensors, const char *name); /* or NULL */
 
 /* Files. NumPy's .npy and .npz (format 1 to 3, both byte orders, C and Fortran order, zip64; names
@@ -75,7 +75,7 @@ RLX_API RLX_MUST_USE rlx_status rlx_tensor_load_npy(const char *path, rlx_tensor
 RLX_API RLX_MUST_USE rlx_status rlx_tensor_save_npy(const rlx_tensor *tensor, const char *path);
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_load_npz(const char *path, rlx_tensors **out_tensors);
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_save_npz(const rlx_tensors *tensors, const char *path);
-/* safetensors. What is read refers to the mapped file, which must not change while a tensor lives. */
+/* safetensors. What is read refers to the mapped file: it must not change while a tensor lives. */
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_load_safetensors(const char *path,
                                                              rlx_tensors **out_tensors);
 RLX_API RLX_MUST_USE rlx_status rlx_tensors_save_safetensors(const rlx_tensors *tensors,

@@ -2,7 +2,7 @@
  *
  *   const uint64_t begin = span_begin();
  *   ... work ...
- *   span_end(begin, "pass", "fold", graph->name);
+ *   span_end(begin, "compile", "bind", graph->name);
  *
  * Laws: switched off, a pair costs one relaxed load; switched on, it never fails and never waits
  * for anything but other recorders: what does not fit is counted. Spans of one thread nest. */

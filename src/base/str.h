@@ -15,7 +15,7 @@ void str_add_n(str *s, const char *text, size_t n);
 void str_addf(str *s, const char *format, ...) BASE_PRINTF(2, 3);
 /* Appends `text` in double quotes with \" \\ \n \t and \xHH for what does not print. */
 void str_add_quoted(str *s, const char *text);
-/* Appends `text` as a JSON string. Bytes that are no UTF-8 become U+FFFD; false if there were any. */
+/* Appends `text` as a JSON string. Bytes that are no UTF-8 become U+FFFD; false: there are some. */
 bool str_add_json(str *s, const char *text);
 void str_free(str *s);
 

@@ -8,7 +8,7 @@
 #include "exec/exec.h"
 #include "mlx/lock.h"
 
-enum { DEFAULT_VARIANTS = 32, MAX_LISTED = 1000 };
+enum { DEFAULT_VARIANTS = 32 };
 
 /* --- residents */
 
@@ -80,20 +80,21 @@ static bool runnable(const ir_op *op, rlx_device device) {
 
 /* Lists every node that the device cannot run. */
 static rlx_status preflight(const rlx_exec *e) {
-  str list = {0};
+  lines list = {0};
   size_t n = 0;
   for (size_t i = 0; i < e->graph->nodes.n; i++) {
     const ir_node *node = &e->graph->nodes.data[i];
     char what[256];
-    if (runnable(node->op, e->device) || n++ >= MAX_LISTED) continue;
+    if (runnable(node->op, e->device)) continue;
+    n++;
     graph_describe(e->graph, node, what, sizeof what);
-    str_addf(&list, "\n  %s: %s", what, node->op->hooks->no_ref ? node->op->hooks->no_ref : "");
+    lines_addf(&list, "%s: %s", what, node->op->hooks->no_ref ? node->op->hooks->no_ref : "");
   }
-  const rlx_status status =
-      n == 0 ? RLX_OK
-             : status_set(RLX_ERROR_UNSUPPORTED, "%zu node%s cannot run on this device:%s%s", n,
-                          n == 1 ? "" : "s", list.data ? list.data : "", n > MAX_LISTED ? "\n  .." : "");
-  str_free(&list);
+  rlx_status status = RLX_OK;
+  if (n)
+    status = status_set(RLX_ERROR_UNSUPPORTED, "%zu node%s cannot run on this device:%s", n,
+                        n == 1 ? "" : "s", lines_end(&list));
+  lines_free(&list);
   return status;
 }
 
@@ -103,7 +104,8 @@ static rlx_status switch_off(pass_rules *r, const char *name) {
   size_t i = 0;
   while (i < rule_count && (!name || strcmp(rule_table[i].name, name) != 0)) i++;
   if (i == rule_count)
-    return status_set(RLX_ERROR_NOT_FOUND, "options: there is no rule '%s'", name ? name : "(NULL)");
+    return status_set(RLX_ERROR_NOT_FOUND, "options: there is no rule '%s'",
+                      name ? name : "(NULL)");
   r->off[i] = true;
   return RLX_OK;
 }
@@ -192,7 +194,8 @@ static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_optio
   return add_residents(e, e);
 }
 
-rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options, rlx_exec **out_exec) {
+rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options,
+                       rlx_exec **out_exec) {
   if (!graph || !out_exec)
     return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: %s is NULL", graph ? "out_exec" : "graph");
   *out_exec = NULL;

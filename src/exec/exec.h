@@ -74,7 +74,7 @@ typedef struct cell {
   bool shared;        /* others hold the tensor too: the caller gets a copy */
 } cell;
 
-/* One run, and the stage that it is in. Values of a stage live as MLX arrays, host tensors or both. */
+/* One run, and the stage that it is in. Values of a stage are MLX arrays, host tensors or both. */
 typedef struct run {
   rlx_exec *e;
   rlx_tensor *const *inputs;
@@ -97,11 +97,11 @@ void variant_free(variant *v);
 /* Runs r->v's segments on what r->cells hold and puts the stage's outputs there. */
 rlx_status run_stage(run *r);
 rlx_status run_mlx_segment(run *r, const plan_segment *s);
-rlx_status run_trace_segment(run *r, const plan_segment *s);
 rlx_status run_host_segment(run *r, const plan_segment *s);
 /* For the runners, with the runtime lock held: all steps of a segment, one after another; the array
  * of a value; a flag that says whether a node's indices were out of range; the end of values. */
 rlx_status run_steps(run *r, const plan_segment *s);
+rlx_status run_recorded(run *r, const plan_segment *s); /* the same, replayed if it can be */
 mx run_array(run *r, uint32_t id);
 rlx_status run_add_check(run *r, mx flag, uint32_t node);
 void run_drop_dead(run *r, const plan_step *step);
@@ -120,12 +120,12 @@ rlx_status run_cut(run *r, uint32_t node);
 /* A node by its reference or its sub-graphs; `out`: new references. */
 rlx_status run_on_host(run *r, const ir_node *n, rlx_tensor *const *in, rlx_tensor **out);
 
-/* rlx_exec_call, but a failure is not kept on the executable. */
-rlx_status exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rlx_tensor **outputs,
-                     size_t n_outputs);
-/* The same with the params as they were once. */
+/* The params as they are now, in graph order: references, for exec_drop_params. */
 rlx_status exec_take_params(rlx_exec *e, resident ***out_params);
 void exec_drop_params(const rlx_exec *e, resident **params);
+/* rlx_exec_call, but a failure is not kept on the executable; the same with params taken before. */
+rlx_status exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rlx_tensor **outputs,
+                     size_t n_outputs);
 rlx_status exec_call_with(rlx_exec *e, resident **params, rlx_tensor *const *inputs,
                           size_t n_inputs, rlx_tensor **outputs, size_t n_outputs);
 

@@ -55,16 +55,18 @@ static rlx_status check_given(const run *r, size_t i, const rlx_tensor *t, rlx_t
   const char *name = r->e->graph->outputs.data[i].name;
   char wanted[160], got[160];
   if (shares_input(r->e->graph, r->inputs, given->data, given->bytes))
-    return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it overlaps an input", name);
+    return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it overlaps an input",
+                      name);
   if (!rlx_tensor_mutable(given))
-    return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it is read-only", name);
+    return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it is read-only",
+                      name);
   if (given->dtype == t->dtype && given->rank == t->rank &&
       memcmp(given->dims, t->dims, t->rank * sizeof t->dims[0]) == 0)
     return RLX_OK;
   type_text(r->e->graph, &(ir_type){t->dtype, t->rank, t->dims}, wanted, sizeof wanted);
   type_text(r->e->graph, &(ir_type){given->dtype, given->rank, given->dims}, got, sizeof got);
-  return status_set(RLX_ERROR_SHAPE, "output '%s' is %s, the tensor given for it is %s", name, wanted,
-                    got);
+  return status_set(RLX_ERROR_SHAPE, "output '%s' is %s, the tensor given for it is %s", name,
+                    wanted, got);
 }
 
 static const cell *output_cell(const run *r, size_t i) {
@@ -205,8 +207,8 @@ rlx_status exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rl
   return status;
 }
 
-rlx_status rlx_exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs, rlx_tensor **outputs,
-                         size_t n_outputs) {
+rlx_status rlx_exec_call(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inputs,
+                         rlx_tensor **outputs, size_t n_outputs) {
   if (!e) return status_set(RLX_ERROR_ARGUMENT, "rlx_exec_call: exec is NULL");
   atomic_fetch_add(&e->refs, 1); /* it may be freed by another thread during the run */
   rlx_status status = run_call(e, inputs, n_inputs, outputs, n_outputs);
@@ -225,8 +227,8 @@ static rlx_status order_inputs(const rlx_graph *g, const rlx_tensors *given, rlx
     size_t i = 0;
     while (i < g->inputs.n && strcmp(g->inputs.data[i].name, name) != 0) i++;
     if (i == g->inputs.n)
-      return status_set(RLX_ERROR_NOT_FOUND, "there is no input '%s'; the graph has %zu%s%s%s", name,
-                        g->inputs.n, g->inputs.n ? ", the first is '" : "",
+      return status_set(RLX_ERROR_NOT_FOUND, "there is no input '%s'; the graph has %zu%s%s%s",
+                        name, g->inputs.n, g->inputs.n ? ", the first is '" : "",
                         g->inputs.n ? g->inputs.data[0].name : "", g->inputs.n ? "'" : "");
   }
   return RLX_OK;

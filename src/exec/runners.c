@@ -193,7 +193,8 @@ rlx_status run_steps(run *r, const plan_segment *s) {
 
 rlx_status run_mlx_segment(run *r, const plan_segment *s) {
   RLX_TRY(lock_enter());
-  const rlx_status status = run_steps(r, s);
+  const bool replays = r->e->mode == RLX_MODE_COMPILED;
+  const rlx_status status = replays ? run_recorded(r, s) : run_steps(r, s);
   lock_leave();
   return status;
 }
@@ -207,8 +208,7 @@ static rlx_status host_step(run *r, const plan_step *step) {
   rlx_tensor **in = mem_new(n->n_in + 1u, sizeof *in);
   if (!in) return status_memory(n->n_in * sizeof *in);
   for (uint32_t i = 0; i < n->n_in; i++) in[i] = r->tensors[n->in[i].id];
-  const rlx_status status =
-      run_on_host(r, n, in, &r->tensors[n->out.id]);
+  const rlx_status status = run_on_host(r, n, in, &r->tensors[n->out.id]);
   mem_free(in);
   if (status != RLX_OK) return run_fail_at(r->g, n, status);
   run_note(r->g, n, "node", begin);

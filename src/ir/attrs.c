@@ -1,13 +1,13 @@
 /* ir/attrs.c: attribute structs handled by their descriptors: completing, comparing, hashing.
  *
- * A canonical struct has the current size, every field set, a word spelled as its row spells it, and
- * lists and strings in the graph's arena. */
+ * A canonical struct has the current size, every field set, a word spelled as its row spells it,
+ * and lists and strings in the graph's arena. */
 #include <string.h>
 
 #include "ir/graph.h"
 
-/* The lists of numbers in attributes and the nesting of sub-graphs are bounded: nothing real is longer, hostile files are. */
-enum { MAX_LIST = 1 << 20, MAX_DEPTH = 64 };
+/* The lists of numbers in attributes are bounded: nothing real is longer, hostile files are. */
+enum { MAX_LIST = 1 << 20 };
 
 /* Finds `word` in "a|b|c"; NULL means the first. Returns its place and length, or NULL. */
 static const char *find_word(const char *words, const char *word, size_t *out_length) {
@@ -48,11 +48,12 @@ static rlx_status complete_graph(rlx_graph *g, const ir_attr *a, rlx_graph *sub)
   if (sub->status != RLX_OK)
     return status_set(sub->status, "attribute '%s': %s", a->name, rlx_graph_error(sub));
   if (sub->params.n)
-    return status_set(RLX_ERROR_ARGUMENT, "attribute '%s': a sub-graph has inputs, no params ('%s')",
-                      a->name, sub->params.data[0].name);
-  if (sub->depth >= MAX_DEPTH)
+    return status_set(RLX_ERROR_ARGUMENT,
+                      "attribute '%s': a sub-graph has inputs, no params ('%s')", a->name,
+                      sub->params.data[0].name);
+  if (sub->depth >= IR_MAX_NESTED)
     return status_set(RLX_ERROR_LIMIT, "attribute '%s': sub-graphs are nested deeper than %d",
-                      a->name, MAX_DEPTH);
+                      a->name, IR_MAX_NESTED);
   if (!vec_push(&g->graphs, sub)) return status_memory(sizeof sub);
   if (g->depth <= sub->depth) g->depth = sub->depth + 1;
   atomic_fetch_add(&sub->refs, 1);

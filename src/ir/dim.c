@@ -1,9 +1,9 @@
 /* ir/dim.c: symbolic sizes in canonical form.
  *
- * Laws: an expression is a sum of terms, a term a coefficient times sorted atoms; an atom is a name,
- * a floordiv that does not come out even, or a min or max that cannot be decided. Names are sizes,
- * so they are >= 0. What would not fit the fixed bounds below, overflows or divides by zero becomes
- * a fresh name: correct, only less is known. */
+ * Laws: an expression is a sum of terms, a term a coefficient times sorted atoms; an atom is a
+ * name, a floordiv that does not come out even, or a min or max that cannot be decided. Names are
+ * sizes, so they are >= 0. What would not fit the fixed bounds below, overflows or divides by zero
+ * becomes a fresh name: correct, only less is known. */
 #include "ir/dim.h"
 
 #include <stdio.h>
@@ -87,7 +87,8 @@ static rlx_dim intern(dim_table *t, const dim_expr *e) {
     return RLX_DIM_BAD;
   const size_t index = t->exprs.n;
   if (!vec_push(&t->exprs, kept)) return RLX_DIM_BAD;
-  if (first == UINT64_MAX) return map_put_u64(&t->index, hash, index) ? handle_of(index) : RLX_DIM_BAD;
+  if (first == UINT64_MAX)
+    return map_put_u64(&t->index, hash, index) ? handle_of(index) : RLX_DIM_BAD;
   /* Index 0 ends a chain, so an expression joins one by becoming its second link. */
   kept->next = t->exprs.data[first]->next;
   t->exprs.data[first]->next = (uint32_t)index;
@@ -403,7 +404,8 @@ rlx_dim dim_substitute(dim_table *to, const dim_table *from, rlx_dim d,
   return sum;
 }
 
-void dim_each_name(const dim_table *t, rlx_dim d, void (*f)(void *ctx, const char *name), void *ctx) {
+void dim_each_name(const dim_table *t, rlx_dim d, void (*f)(void *ctx, const char *name),
+                   void *ctx) {
   if (dim_known(d)) return;
   const dim_expr *e = expr_of(t, d);
   if (e->kind == DIM_NAME) {
@@ -426,7 +428,8 @@ void dim_table_free(dim_table *t) {
 /* --- text */
 
 static void print_atom(const dim_table *t, const dim_expr *e, str *out) {
-  static const char *const names[] = {[DIM_FLOOR] = "floordiv", [DIM_MIN] = "min", [DIM_MAX] = "max"};
+  static const char *const names[] = {
+      [DIM_FLOOR] = "floordiv", [DIM_MIN] = "min", [DIM_MAX] = "max"};
   if (e->kind == DIM_NAME) {
     str_add(out, e->name);
     return;

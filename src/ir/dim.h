@@ -38,7 +38,8 @@ const char *dim_name(const dim_table *t, rlx_dim d);
 rlx_dim dim_substitute(dim_table *to, const dim_table *from, rlx_dim d,
                        rlx_dim (*lookup)(void *ctx, const char *name), void *ctx);
 /* Calls f for each name in `d`, once for each time that it stands there. */
-void dim_each_name(const dim_table *t, rlx_dim d, void (*f)(void *ctx, const char *name), void *ctx);
+void dim_each_name(const dim_table *t, rlx_dim d, void (*f)(void *ctx, const char *name),
+                   void *ctx);
 void dim_print(const dim_table *t, rlx_dim d, str *out);
 /* Parses what dim_print writes; *text moves past it. */
 rlx_status dim_parse(dim_table *t, const char **text, rlx_dim *out_dim);

@@ -1,7 +1,7 @@
-/* ir/dim_parse.c: the text of a size back to its canonical form: sums and products of numbers, names
- * and floordiv, ceildiv, min, max of two sizes. Hostile text gets a status; depth is bounded. */
+/* ir/dim_parse.c: the text of a size back to its canonical form: sums and products of numbers,
+ * names and floordiv, ceildiv, min, max of two sizes. Hostile text gets a status; depth is
+ * bounded. */
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -17,7 +17,9 @@ typedef struct dim_parser {
 
 static rlx_status parse_sum(dim_parser *d, rlx_dim *out);
 
-static bool name_char(char c) { return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '?'; }
+static bool name_char(char c) {
+  return isalnum((unsigned char)c) || c == '_' || c == '.' || c == '?';
+}
 
 static bool take(dim_parser *d, char c) {
   while (*d->p == ' ') d->p++;

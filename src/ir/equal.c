@@ -1,5 +1,5 @@
-/* ir/equal.c: equality and hash of graphs. Both look at nodes in order, so two graphs are equal when
- * they were built by the same sequence of additions. */
+/* ir/equal.c: equality and hash of graphs. Both look at nodes in order, so two graphs are equal
+ * when they were built by the same sequence of additions. */
 #include <string.h>
 
 #include "ir/graph.h"
@@ -8,20 +8,22 @@ static bool same_vals(const rlx_val *a, const rlx_val *b, size_t n) {
   return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
 }
 
-static bool same_type(const ir_type *a, const rlx_graph *ga, const ir_type *b, const rlx_graph *gb) {
+static bool same_type(const ir_type *a, const rlx_graph *ga, const ir_type *b,
+                      const rlx_graph *gb) {
   return a->dtype == b->dtype && a->rank == b->rank &&
          type_hash(a, ga, HASH_START) == type_hash(b, gb, HASH_START);
 }
 
-/* Fresh names that a bound attribute stands for may differ between two graphs, and the types that
- * follow from them; what they are bound to may not. */
 static bool is_bound(const ir_node *n, size_t attr) {
   for (uint32_t i = 0; i < n->n_dynamic; i++)
     if (n->dynamic[i].attr == attr) return true;
   return false;
 }
 
-static bool same_attrs(const ir_node *a, const rlx_graph *ga, const ir_node *b, const rlx_graph *gb) {
+/* Fresh names that a bound attribute stands for may differ between two graphs, and the types that
+ * follow from them; what they are bound to may not. */
+static bool same_attrs(const ir_node *a, const rlx_graph *ga, const ir_node *b,
+                       const rlx_graph *gb) {
   for (size_t i = 0; i < a->op->n_attrs; i++) {
     const ir_attr *t = &a->op->attrs[i];
     if (!is_bound(a, i) && !attr_equal(t, attr_at(t, a->attrs), ga, attr_at(t, b->attrs), gb))
@@ -30,7 +32,8 @@ static bool same_attrs(const ir_node *a, const rlx_graph *ga, const ir_node *b, 
   return true;
 }
 
-static bool same_node(const ir_node *a, const rlx_graph *ga, const ir_node *b, const rlx_graph *gb) {
+static bool same_node(const ir_node *a, const rlx_graph *ga, const ir_node *b,
+                      const rlx_graph *gb) {
   if (a->op != b->op || a->n_in != b->n_in || a->n_out != b->n_out ||
       a->n_dynamic != b->n_dynamic || strcmp(a->name, b->name) != 0 ||
       !same_vals(a->in, b->in, a->n_in))

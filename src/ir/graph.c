@@ -1,4 +1,4 @@
-/* ir/graph.c: adding nodes: complete the attributes, infer the types, follow small integer contents.
+/* ir/graph.c: adding nodes: complete attributes, infer types, follow small integer contents.
  *
  * Laws: a node is checked completely before it is added, so whatever is in a graph is right; the
  * first failure is kept and ends all building. */
@@ -164,8 +164,14 @@ static rlx_status content_of_constant(ir_infer *c, rlx_dim *out) {
   return RLX_OK;
 }
 
+static rlx_status run_ref(const ir_infer *c, rlx_tensor *const *in, rlx_tensor **result) {
+  return c->op->hooks->ref(&(ref_call){
+      .op = c->op, .attrs = c->attrs, .in = in, .n_in = c->n_in, .out = result, .n_out = 1});
+}
+
 /* Operations that only move elements move dim handles just as well: run the reference on them. */
-static rlx_status content_of_move(ir_infer *c, const rlx_dim *const *in, rlx_dim *out, size_t count) {
+static rlx_status content_of_move(ir_infer *c, const rlx_dim *const *in, rlx_dim *out,
+                                  size_t count) {
   enum { MAX_IN = 64 };
   rlx_tensor *ins[MAX_IN] = {0}, *result = NULL;
   int64_t sizes[RLX_MAX_RANK];
@@ -179,13 +185,7 @@ static rlx_status content_of_move(ir_infer *c, const rlx_dim *const *in, rlx_dim
   }
   if (status == RLX_OK && type_sizes(&c->out[0], sizes))
     status = rlx_tensor_create(RLX_I64, c->out[0].rank, sizes, &result);
-  if (status == RLX_OK)
-    status = c->op->hooks->ref(&(ref_call){.op = c->op,
-                                           .attrs = c->attrs,
-                                           .in = ins,
-                                           .n_in = c->n_in,
-                                           .out = &result,
-                                           .n_out = 1});
+  if (status == RLX_OK) status = run_ref(c, ins, &result);
   if (status == RLX_OK) memcpy(out, result->data, count * sizeof *out);
   for (size_t i = 0; i < c->n_in && i < MAX_IN; i++) rlx_tensor_free(ins[i]);
   rlx_tensor_free(result);
@@ -213,15 +213,10 @@ static rlx_status content_of_numbers(ir_infer *c, const rlx_dim *const *in, rlx_
   rlx_tensor **ins = arena_new(&c->g->mem, c->n_in + 1, sizeof *ins), *result = NULL;
   rlx_status status = ins ? tensor_of_content(&c->out[0], NULL, &result) : status_memory(0);
   for (size_t i = 0; i < c->n_in && status == RLX_OK; i++)
-    status = all_known(in[i], content_count(&c->in[i])) ? tensor_of_content(&c->in[i], in[i], &ins[i])
-                                                        : RLX_ERROR_UNSUPPORTED;
-  if (status == RLX_OK)
-    status = c->op->hooks->ref(&(ref_call){.op = c->op,
-                                           .attrs = c->attrs,
-                                           .in = ins,
-                                           .n_in = c->n_in,
-                                           .out = &result,
-                                           .n_out = 1});
+    status = all_known(in[i], content_count(&c->in[i]))
+                 ? tensor_of_content(&c->in[i], in[i], &ins[i])
+                 : RLX_ERROR_UNSUPPORTED;
+  if (status == RLX_OK) status = run_ref(c, ins, &result);
   for (int64_t i = 0; status == RLX_OK && i < result->count; i++) out[i] = tensor_int(result, i);
   for (size_t i = 0; ins && i < c->n_in; i++) rlx_tensor_free(ins[i]);
   rlx_tensor_free(result);
@@ -382,7 +377,8 @@ static rlx_status register_leaf(rlx_graph *g, const ir_node *n) {
   if (map_get(&g->leaf_names, name, &(uint64_t){0}))
     return status_set(RLX_ERROR_ARGUMENT, "the name '%s' is taken by another input or param", name);
   const ir_port port = {name, n->out};
-  const bool kept = n->op->traits & IR_INPUT ? vec_push(&g->inputs, port) : vec_push(&g->params, port);
+  const bool kept =
+      n->op->traits & IR_INPUT ? vec_push(&g->inputs, port) : vec_push(&g->params, port);
   return kept && map_put(&g->leaf_names, name, n->out.id) ? RLX_OK : status_memory(sizeof port);
 }
 
@@ -463,10 +459,12 @@ rlx_val graph_add(rlx_graph *g, const ir_op *op, const rlx_val *in, size_t n_in,
   str_addf(&where, "%s(", op->name);
   for (size_t i = 0; i < n_in && i < 8; i++) {
     char type[96] = "?";
-    if (in[i].id && in[i].id < g->values.n) type_text(g, &graph_value(g, in[i])->type, type, sizeof type);
+    if (in[i].id && in[i].id < g->values.n)
+      type_text(g, &graph_value(g, in[i])->type, type, sizeof type);
     str_addf(&where, "%s%s", i ? ", " : "", in[i].id ? type : "_");
   }
-  str_addf(&where, "%s)%s%s%s", n_in > 8 ? ", .." : "", *n.name ? " '" : "", n.name, *n.name ? "'" : "");
+  str_addf(&where, "%s)%s%s%s", n_in > 8 ? ", .." : "", *n.name ? " '" : "", n.name,
+           *n.name ? "'" : "");
   graph_fail(g, status_at(status, "%s", where.data ? where.data : op->name));
   str_free(&where);
   return RLX_NIL;
@@ -477,11 +475,13 @@ rlx_val rlx_graph_add(rlx_graph *g, const char *name, const rlx_val *in, size_t 
   if (!g || g->status != RLX_OK) return RLX_NIL;
   const ir_op *op = name ? op_find(name) : NULL;
   if (!op) {
-    graph_fail(g, status_set(RLX_ERROR_NOT_FOUND, "there is no operation '%s'", name ? name : "(NULL)"));
+    graph_fail(
+        g, status_set(RLX_ERROR_NOT_FOUND, "there is no operation '%s'", name ? name : "(NULL)"));
     return RLX_NIL;
   }
   if (n_in && !in) {
-    graph_fail(g, status_set(RLX_ERROR_ARGUMENT, "%s: %zu operands but the list is NULL", name, n_in));
+    graph_fail(g,
+               status_set(RLX_ERROR_ARGUMENT, "%s: %zu operands but the list is NULL", name, n_in));
     return RLX_NIL;
   }
   return graph_add(g, op, in, n_in, attrs, NULL, 0);
@@ -498,7 +498,8 @@ void rlx_graph_output(rlx_graph *g, const char *name, rlx_val value) {
     graph_fail(g, status_set(RLX_ERROR_ARGUMENT, "two outputs are called '%s'", name));
   else {
     const ir_port port = {arena_strdup(&g->mem, name), graph_resolve(g, value)};
-    if (!port.name || !vec_push(&g->outputs, port) || !map_put(&g->output_names, port.name, value.id))
+    if (!port.name || !vec_push(&g->outputs, port) ||
+        !map_put(&g->output_names, port.name, value.id))
       graph_fail(g, status_memory(sizeof port));
   }
 }

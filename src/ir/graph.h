@@ -77,6 +77,8 @@ struct rlx_graph {
   struct pass_rules *rules; /* what `normal` works with, pass/match.h */
 };
 
+/* Sub-graphs within sub-graphs: nothing real is deeper, hostile files are. */
+enum { IR_MAX_NESTED = 64 };
 /* Integer values of at most this many elements have their content followed. */
 #define IR_CONTENT_MAX 256
 
@@ -121,7 +123,7 @@ static inline rlx_val graph_resolve(const rlx_graph *g, rlx_val v) {
 }
 /* Nodes added from now on carry this name (copied); NULL: none. */
 void graph_label(rlx_graph *g, const char *name);
-/* Makes the graph fail: keeps the thread's sentence, if it is the first failure. Returns `status`. */
+/* Makes the graph fail: keeps the thread's sentence, if it is the first. Returns `status`. */
 rlx_status graph_fail(rlx_graph *g, rlx_status status);
 /* Is the value a constant node's? Its tensor, borrowed, or NULL. */
 rlx_tensor *graph_constant(const rlx_graph *g, rlx_val v);
@@ -133,11 +135,13 @@ size_t type_text(const rlx_graph *g, const ir_type *t, char *buf, size_t size);
 
 /* Adds a copy of a node of another graph: operands and outputs through `vals` (value there -> value
  * here, filled for the outputs), the dims of attributes through `dim`. Returns the first output. */
-rlx_val graph_copy_node(rlx_graph *g, const ir_node *n, rlx_val *vals, rlx_dim (*dim)(void *, rlx_dim),
-                        void *ctx);
-/* Adds the nodes of `sub` to g, its inputs being `in`; out: its outputs. Sizes of `sub` become those of
- * the operands. */
+rlx_val graph_copy_node(rlx_graph *g, const ir_node *n, rlx_val *vals,
+                        rlx_dim (*dim)(void *, rlx_dim), void *ctx);
+/* Adds the nodes of `sub` to g, its inputs being `in`; out: its outputs. Sizes of `sub` become
+ * those of the operands. */
 rlx_status graph_splice(rlx_graph *g, const rlx_graph *sub, const rlx_val *in, rlx_val *out);
+/* A type of graph `from` in graph `to`, where names of sizes mean the same. */
+rlx_status graph_foreign_type(rlx_graph *to, const rlx_graph *from, const ir_type *t, ir_type *out);
 /* What the dims of `sub` (a sub-graph) are in g where its inputs have these types. A size that the
  * inputs do not tell is fresh, one for each name. Zero-initialised but for the two graphs. */
 typedef struct graph_sizes {
@@ -145,8 +149,6 @@ typedef struct graph_sizes {
   const rlx_graph *sub;
   map names;
 } graph_sizes;
-/* A type of graph `from` in graph `to`, where names of sizes mean the same. */
-rlx_status graph_foreign_type(rlx_graph *to, const rlx_graph *from, const ir_type *t, ir_type *out);
 rlx_status graph_sizes_learn(graph_sizes *s, const ir_type *in, size_t n);
 rlx_dim graph_sizes_of(void *sizes, rlx_dim d);
 

@@ -1,22 +1,23 @@
 /* ir/leaf.c: the builders of leaves and the reading side of a graph. */
 #include <rlx/ops.h>
-#include <string.h>
 
 #include "ir/graph.h"
 
 /* --- leaves */
 
-static rlx_val add_leaf(rlx_graph *g, const char *kind, const char *name, rlx_dtype dtype, size_t rank,
-                        const rlx_dim *dims) {
+static rlx_val add_leaf(rlx_graph *g, const char *kind, const char *name, rlx_dtype dtype,
+                        size_t rank, const rlx_dim *dims) {
   const rlx_input_attrs attrs = {(uint32_t)sizeof attrs, name, dtype, {dims, rank}};
   return rlx_graph_add(g, kind, NULL, 0, &attrs);
 }
 
-rlx_val rlx_input(rlx_graph *g, const char *name, rlx_dtype dtype, size_t rank, const rlx_dim *dims) {
+rlx_val rlx_input(rlx_graph *g, const char *name, rlx_dtype dtype, size_t rank,
+                  const rlx_dim *dims) {
   return add_leaf(g, "input", name, dtype, rank, dims);
 }
 
-rlx_val rlx_param(rlx_graph *g, const char *name, rlx_dtype dtype, size_t rank, const rlx_dim *dims) {
+rlx_val rlx_param(rlx_graph *g, const char *name, rlx_dtype dtype, size_t rank,
+                  const rlx_dim *dims) {
   return add_leaf(g, "param", name, dtype, rank, dims); /* its attributes are those of an input */
 }
 
@@ -39,11 +40,13 @@ rlx_val rlx_scalar(rlx_graph *g, rlx_dtype dtype, double value) {
   if (!g || g->status != RLX_OK) return RLX_NIL;
   rlx_status status = rlx_tensor_create(dtype, 0, NULL, &t);
   if (status == RLX_OK && dtype_kind(dtype) == RLX_KIND_BLOCK)
-    status = status_set(RLX_ERROR_DTYPE, "rlx_scalar: %s holds no single number", dtype_name(dtype));
+    status =
+        status_set(RLX_ERROR_DTYPE, "rlx_scalar: %s holds no single number", dtype_name(dtype));
   if (status == RLX_OK) {
     tensor_set_real(t, 0, value);
     if (!holds(t, value))
-      status = status_set(RLX_ERROR_ARGUMENT, "rlx_scalar: %s cannot hold %g", dtype_name(dtype), value);
+      status =
+          status_set(RLX_ERROR_ARGUMENT, "rlx_scalar: %s cannot hold %g", dtype_name(dtype), value);
   }
   if (status != RLX_OK) graph_fail(g, status);
   const rlx_val v = rlx_constant(g, t);

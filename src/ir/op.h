@@ -1,6 +1,6 @@
 /* ir/op.h: what the IR knows of an operation: a row and hooks. It never knows which one.
  *
- * Descriptors are static data, made from ops.def in src/ops/table.c. An operation is its address. */
+ * Descriptors are static data, made from ops.def in ops/table.c. An operation is its address. */
 #ifndef IR_OP_H
 #define IR_OP_H
 
@@ -47,8 +47,8 @@ struct lower_call; /* src/ops/lower.h */
 struct expr_call;  /* src/ops/expr.h */
 
 /* One evaluation on host tensors: outputs are allocated (zeroed) with the inferred types before the
- * call (of IR_DATA only those whose sizes are known, the others are NULL), absent operands are NULL,
- * sizes are concrete. */
+ * call (of IR_DATA only those whose sizes are known, the others are NULL), absent operands are
+ * NULL, sizes are concrete. */
 typedef struct ref_call {
   const struct ir_op *op;
   const void *attrs;
@@ -75,8 +75,9 @@ typedef struct control_call {
 typedef struct ir_hooks {
   /* Output types (and count) from operand types and attributes; checks everything. Required. */
   rlx_status (*infer)(struct ir_infer *c);
-  /* The same where numbers of an attribute come from a value that is not known yet (of sizes `infer`
-   * sees names): dtypes and ranks are certain, sizes may be fresh. NULL: they must be known. */
+  /* The same where numbers of an attribute come from a value that is not known yet (of sizes
+   * `infer` sees names): dtypes and ranks are certain, sizes may be fresh. NULL: they must be
+   * known. */
   rlx_status (*infer_late)(struct ir_infer *c);
   /* Naive evaluation on host tensors: constant folder, oracle, reference device. */
   rlx_status (*ref)(ref_call *c);
@@ -117,7 +118,7 @@ typedef struct ir_op {
   const ir_hooks *hooks;
 } ir_op;
 
-/* The registry: starts as the table of ops.def. NULL if there is none of that name / past the end. */
+/* The registry: starts as the table of ops.def. NULL: no such name, or past the end. */
 const ir_op *op_find(const char *name);
 const ir_op *op_at(size_t index);
 

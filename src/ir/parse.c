@@ -9,8 +9,6 @@
 
 enum { MAX_WORD = 256, MAX_LITERAL = 1 << 16 };
 
-enum { MAX_NESTED = 64 };
-
 typedef struct parser {
   const char *p;
   int line, depth; /* depth: graphs around this one */
@@ -236,8 +234,8 @@ typedef struct statement {
 static rlx_status parse_graph(parser *s);
 
 static rlx_status parse_subgraph(parser *s, statement *t, rlx_graph **out) {
-  if (s->depth >= MAX_NESTED)
-    return status_set(RLX_ERROR_LIMIT, "graphs are nested deeper than %d", MAX_NESTED);
+  if (s->depth >= IR_MAX_NESTED)
+    return status_set(RLX_ERROR_LIMIT, "sub-graphs are nested deeper than %d", IR_MAX_NESTED);
   parser inner = {.p = s->p, .line = s->line, .depth = s->depth + 1, .blobs = s->blobs};
   rlx_status status = parse_graph(&inner);
   s->p = inner.p;

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "ir/graph.h"
 
@@ -179,7 +178,8 @@ static void print_graph(printer *p, const rlx_graph *g) {
 }
 
 rlx_status rlx_graph_print(const rlx_graph *g, char **out_text, rlx_tensors *blobs) {
-  if (!g || !out_text) return status_set(RLX_ERROR_ARGUMENT, "rlx_graph_print: an argument is NULL");
+  if (!g || !out_text)
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_graph_print: an argument is NULL");
   *out_text = NULL;
   printer p = {.blobs = blobs};
   print_graph(&p, g);

@@ -1,6 +1,5 @@
 /* ir/sub.c: sub-graphs seen from the graph around them: other names of values, sizes across the
  * border, and a sub-graph built in place. */
-#include <string.h>
 
 #include "ir/graph.h"
 
@@ -36,20 +35,38 @@ rlx_dim graph_sizes_of(void *sizes, rlx_dim d) {
   return dim_substitute(&s->g->dims, &s->sub->dims, d, size_of_name, s);
 }
 
-/* What stands for a name of `inner` is the size in `outer`. */
-static rlx_status learn(graph_sizes *s, const ir_type *inner, const ir_type *outer) {
+/* What stands for a name of `inner` is the size in `outer`; `anew`: whatever was thought of it. */
+static rlx_status learn(graph_sizes *s, const ir_type *inner, const ir_type *outer, bool anew) {
   for (uint32_t k = 0; k < inner->rank && k < outer->rank; k++) {
     const char *name = dim_name(&s->sub->dims, inner->dims[k]);
-    if (name && !map_get(&s->names, name, &(uint64_t){0}) &&
+    if (name && (anew || !map_get(&s->names, name, &(uint64_t){0})) &&
         !map_put(&s->names, name, (uint64_t)outer->dims[k]))
       return status_memory(0);
   }
   return RLX_OK;
 }
 
+/* The names that a copied node invented for its results and for sizes that it takes from values. */
+static rlx_status learn_node(graph_sizes *s, const ir_node *n, const rlx_val *vals) {
+  for (uint32_t i = 0; i < n->n_dynamic; i++) {
+    const rlx_ints dims = attr_dims(&n->op->attrs[n->dynamic[i].attr], n->attrs);
+    for (size_t k = 0; k < dims.n; k++) {
+      const char *name = dim_name(&s->sub->dims, dims.data[k]);
+      int64_t number;
+      if (name && graph_number(s->g, vals[n->dynamic[i].value.id], (int64_t)k, &number) &&
+          !map_put(&s->names, name, (uint64_t)number))
+        return status_memory(0);
+    }
+  }
+  for (uint32_t k = 0; k < n->n_out; k++) /* last: where the number is -1, the result's size is not */
+    RLX_TRY(learn(s, &s->sub->values.data[n->out.id + k].type,
+                  &graph_value(s->g, vals[n->out.id + k])->type, true));
+  return RLX_OK;
+}
+
 rlx_status graph_sizes_learn(graph_sizes *s, const ir_type *in, size_t n) {
   for (size_t i = 0; i < n && i < s->sub->inputs.n; i++)
-    RLX_TRY(learn(s, &graph_value(s->sub, s->sub->inputs.data[i].value)->type, &in[i]));
+    RLX_TRY(learn(s, &graph_value(s->sub, s->sub->inputs.data[i].value)->type, &in[i], false));
   return RLX_OK;
 }
 
@@ -58,7 +75,8 @@ static rlx_dim same_name(void *ctx, const char *name) {
   return dim_named(&to->dims, name);
 }
 
-rlx_status graph_foreign_type(rlx_graph *to, const rlx_graph *from, const ir_type *t, ir_type *out) {
+rlx_status graph_foreign_type(rlx_graph *to, const rlx_graph *from, const ir_type *t,
+                              ir_type *out) {
   rlx_dim *dims = arena_new(&to->mem, t->rank + 1u, sizeof *dims);
   if (!dims) return status_memory(t->rank * sizeof *dims);
   for (uint32_t k = 0; k < t->rank; k++)
@@ -69,8 +87,8 @@ rlx_status graph_foreign_type(rlx_graph *to, const rlx_graph *from, const ir_typ
 
 /* --- in place */
 
-rlx_val graph_copy_node(rlx_graph *g, const ir_node *n, rlx_val *vals, rlx_dim (*dim)(void *, rlx_dim),
-                        void *ctx) {
+rlx_val graph_copy_node(rlx_graph *g, const ir_node *n, rlx_val *vals,
+                        rlx_dim (*dim)(void *, rlx_dim), void *ctx) {
   arena scratch = {0};
   rlx_val *in = arena_new(&scratch, n->n_in + 1u, sizeof *in), v = RLX_NIL;
   ir_dynamic *dynamic = arena_new(&scratch, n->n_dynamic + 1u, sizeof *dynamic);
@@ -102,9 +120,7 @@ static rlx_status splice(graph_sizes *s, rlx_val *vals, const rlx_val *in, rlx_v
     const ir_node *n = &sub->nodes.data[i];
     if (n->op->traits & IR_INPUT) continue;
     if (!graph_copy_node(s->g, n, vals, graph_sizes_of, s).id) return rlx_graph_status(s->g);
-    for (uint32_t k = 0; k < n->n_out; k++)
-      RLX_TRY(learn(s, &sub->values.data[n->out.id + k].type,
-                    &graph_value(s->g, vals[n->out.id + k])->type));
+    RLX_TRY(learn_node(s, n, vals));
   }
   for (size_t i = 0; i < sub->outputs.n; i++) out[i] = vals[sub->outputs.data[i].value.id];
   return RLX_OK;

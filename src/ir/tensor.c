@@ -295,7 +295,8 @@ static double next_real(uint64_t *state, rlx_dtype dtype) {
 
 rlx_status rlx_tensor_random(rlx_tensor *tensor, uint64_t seed) {
   if (!tensor || tensor->read_only)
-    return status_set(RLX_ERROR_ARGUMENT, "random: the tensor is %s", tensor ? "read-only" : "NULL");
+    return status_set(RLX_ERROR_ARGUMENT, "random: the tensor is %s",
+                      tensor ? "read-only" : "NULL");
   rlx_dtype_kind kind = dtype_kind(tensor->dtype);
   if (kind == RLX_KIND_BLOCK) {
     return status_set(RLX_ERROR_DTYPE, "random: not for %s", dtype_name(tensor->dtype));

@@ -1,5 +1,5 @@
-/* load/onnx_body.c: the sub-graphs of a model: built in place, as closed graphs, or together with all
- * that follows them.
+/* load/onnx_body.c: the sub-graphs of a model: built in place, as closed graphs, or together with
+ * all that follows them.
  *
  * A sub-graph sees the names of the graphs around it. In a closed graph a constant of theirs is a
  * constant again, another value an input: the capture. */
@@ -9,9 +9,9 @@
 
 /* --- names */
 
-/* A size of the outer graph in the closed graph g. Names of the file mean the same there. An invented
- * name or an expression becomes a size of its own, equal ones the same: inventions of two graphs have
- * nothing to do with each other, and no input may tell the names in an expression. */
+/* A size of the outer graph in the closed graph g. Names of the file mean the same there. An
+ * invented name or an expression becomes a size of its own, equal ones the same: inventions of two
+ * graphs have nothing to do with each other, and no input may tell the names in an expression. */
 static rlx_status inner_size(rlx_graph *g, body *in, rlx_dim outer, rlx_dim *out) {
   const char *name = dim_name(&in->outer_graph->dims, outer);
   uint64_t own;
@@ -46,7 +46,7 @@ static rlx_status capture(rlx_graph *g, body *in, pb_span name, rlx_val v, rlx_v
     *out = rlx_constant(g, constant);
   } else {
     ir_type t;
-    const onnx_capture c = {v, arena_strdup(&g->mem, text)};
+    const onnx_capture c = {v, arena_strdup(&in->outer_graph->mem, text)}; /* g may fail */
     RLX_TRY(inner_type(g, in, &graph_value(outer, v)->type, &t));
     *out = rlx_input(g, text, t.dtype, t.rank, t.dims);
     if (!c.name || !vec_push(in->captures, c)) return status_memory(sizeof c);
@@ -84,7 +84,8 @@ static rlx_status enter(const body_place *at, body *out) {
                 .outer = at->in,
                 .outer_graph = b->g};
   if (out->depth <= b->m->limits.max_depth) return RLX_OK;
-  return status_set(RLX_ERROR_LIMIT, "sub-graphs are nested deeper than %u", b->m->limits.max_depth);
+  return status_set(RLX_ERROR_LIMIT, "sub-graphs are nested deeper than %u",
+                    b->m->limits.max_depth);
 }
 
 static void leave(body *in) {
@@ -112,7 +113,8 @@ static rlx_status build_rest(builder *b, body *in, size_t first, rlx_val *out) {
   return RLX_OK;
 }
 
-static rlx_status build_body(builder *b, body *in, const onnx_body *of, rlx_val *out, size_t n_out) {
+static rlx_status build_body(builder *b, body *in, const onnx_body *of, rlx_val *out,
+                             size_t n_out) {
   if (in->outputs.n != n_out)
     return status_set(RLX_ERROR_FORMAT, "a sub-graph has %zu outputs, its node wants %zu",
                       in->outputs.n, n_out);
@@ -130,8 +132,8 @@ static rlx_status splice(const body_place *at, const onnx_body *of, const rlx_va
   return build_body(at->b, inner, of, out, n_out);
 }
 
-rlx_status body_splice(onnx_node *n, const onnx_body *of, const rlx_val *in, size_t n_in, rlx_val *out,
-                       size_t n_out) {
+rlx_status body_splice(onnx_node *n, const onnx_body *of, const rlx_val *in, size_t n_in,
+                       rlx_val *out, size_t n_out) {
   body inner = {0};
   const rlx_status status = splice(n->reader->ctx, of, in, n_in, out, n_out, &inner);
   leave(&inner);
@@ -174,7 +176,8 @@ static rlx_status close_with(builder *b, body *inner, const onnx_body *of, const
 }
 
 /* Ends the graph in the builder's hands, which was begun while `outer` was. */
-static rlx_status end_graph(builder *b, rlx_graph *outer, rlx_status status, rlx_graph **out_graph) {
+static rlx_status end_graph(builder *b, rlx_graph *outer, rlx_status status,
+                            rlx_graph **out_graph) {
   graph_label(b->g, NULL);
   *out_graph = status == RLX_OK ? b->g : NULL;
   if (status != RLX_OK) rlx_graph_free(b->g);
@@ -202,10 +205,10 @@ rlx_status body_close(onnx_node *n, const onnx_body *of, const ir_type *in, size
 
 /* --- the rest in both branches
  *
- * Where the rank of a result depends on the condition (exporters write a squeeze so: if the size is 1
- * then squeeze, else nothing), what follows differs too. So each branch takes the rest of the graph
- * with it, and only the outputs of the whole must agree. A branch whose rest cannot be built fails
- * when it is run. */
+ * Where the rank of a result depends on the condition (exporters write a squeeze so: if the size is
+ * 1 then squeeze, else nothing), what follows differs too. So each branch takes the rest of the
+ * graph with it, and only the outputs of the whole must agree. A branch whose rest cannot be built
+ * fails when it is run. */
 
 /* The graph of one branch: `rest` is what its nodes and those behind the If see. */
 static rlx_status close_rest(builder *b, body *rest, const body_place *at, const onnx_body *of) {
@@ -263,8 +266,8 @@ static rlx_status refusing_graph(const rlx_graph *like, rlx_graph **out_graph) {
 
 /* Is it the model that cannot be built so, and not the machine that cannot build it? */
 static bool is_refusal(rlx_status status) {
-  return status == RLX_ERROR_UNSUPPORTED || status == RLX_ERROR_SHAPE || status == RLX_ERROR_DTYPE ||
-         status == RLX_ERROR_ARGUMENT;
+  return status == RLX_ERROR_UNSUPPORTED || status == RLX_ERROR_SHAPE ||
+         status == RLX_ERROR_DTYPE || status == RLX_ERROR_ARGUMENT;
 }
 
 static rlx_status both_branches(const body_place *at, const onnx_body *then, const onnx_body *other,

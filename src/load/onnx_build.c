@@ -3,7 +3,6 @@
  * Calls of the model's own functions are replaced by their bodies.
  * Laws: nodes are taken in the file's order, which must be topological; the number of nodes built,
  * functions unfolded, is bounded by the limits; sentences name the node. */
-#include <string.h>
 
 #include "load/onnx_build.h"
 

@@ -18,7 +18,7 @@ typedef struct body { /* what the nodes of one graph, sub-graph or function see 
   const onnx_attrs *attrs; /* of the call, NULL in the main graph */
   size_t depth;
   struct body *outer;       /* of a sub-graph: where its other names stand; else NULL */
-  rlx_graph *outer_graph;   /* the graph of `outer`; another one than the sub-graph's: it is closed */
+  rlx_graph *outer_graph;   /* the graph of `outer`; not the one that is built: this is closed */
   onnx_captures *captures;  /* of a closed one */
   map sizes;                /* of a closed one: sizes of the outer graph -> its own */
   const pb_spans *nodes;
@@ -41,8 +41,8 @@ typedef struct body_place {
   body *in;
   const proto_node *node;
 } body_place;
-rlx_status body_splice(onnx_node *n, const onnx_body *of, const rlx_val *in, size_t n_in, rlx_val *out,
-                       size_t n_out);
+rlx_status body_splice(onnx_node *n, const onnx_body *of, const rlx_val *in, size_t n_in,
+                       rlx_val *out, size_t n_out);
 rlx_status body_close(onnx_node *n, const onnx_body *of, const ir_type *in, size_t n_in,
                       onnx_captures *captures, rlx_graph **out_graph);
 rlx_status body_split(onnx_node *n, const onnx_body *then, const onnx_body *other);

@@ -1,6 +1,5 @@
 /* load/onnx_check.c: the preflight: types of inputs and outputs, then all nodes that cannot be
  * imported, in one message. */
-#include <string.h>
 
 #include "base/str.h"
 #include "load/onnx_model.h"

@@ -2,7 +2,6 @@
 #include "load/onnx_names.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define NOT_COMPUTED UINT32_MAX
 
@@ -26,7 +25,8 @@ rlx_status scope_bind_output(onnx_scope *s, pb_span name, rlx_val value) {
 
 bool scope_has(const onnx_scope *s, pb_span name, arena *scratch) {
   const char *key;
-  return !name.n || (pb_text(name, scratch, &key) == RLX_OK && map_get(&s->values, key, &(uint64_t){0}));
+  return !name.n ||
+         (pb_text(name, scratch, &key) == RLX_OK && map_get(&s->values, key, &(uint64_t){0}));
 }
 
 rlx_status scope_find(const onnx_scope *s, pb_span name, arena *scratch, rlx_val *out_value) {

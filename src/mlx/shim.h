@@ -63,8 +63,9 @@ rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data) MX_NOEXCEPT;
 
 /* --- traces: a computation recorded once and replayed with new inputs
  *
- * mx_trace: build on placeholders as on any arrays, under any context of the device; mx_trace_create
- * records how `out` comes from `in`, fused by MLX's compiler where that is real (mx_trace_fuses).
+ * mx_trace: build on placeholders as on any arrays, under any context of the device;
+ * mx_trace_create records how `out` comes from `in`, fused by MLX's compiler where that is real
+ * (mx_trace_fuses).
  *   Owner:   whoever made it; mx_trace_free never blocks, also while a replay of it is under way.
  *   Threads: made, replayed and freed on any thread, the first two with the runtime lock: a trace
  *            belongs to no thread and to no cache of MLX. It never changes, so replays may overlap.
@@ -72,8 +73,9 @@ rlx_status mx_host_data(mx_ctx *m, mx a, const void **out_data) MX_NOEXCEPT;
 typedef struct mx_trace mx_trace;
 /* Stands for an input of a trace. Scheduling it, or what comes from it, fails. */
 mx mx_placeholder(mx_ctx *m, rlx_dtype dtype, size_t rank, const int64_t *dims) MX_NOEXCEPT;
-/* `in`: distinct placeholders. Other arrays that `out` comes from (params, constants) are held by the
- * trace: what must differ between replays has to be an input. Fails if the context has failed. */
+/* `in`: distinct placeholders. Other arrays that `out` comes from (params, constants) are held by
+ * the trace: what must differ between replays has to be an input. Fails if the context has
+ * failed. */
 rlx_status mx_trace_create(mx_ctx *m, const mx *in, size_t n_in, const mx *out, size_t n_out,
                            mx_trace **out_trace) MX_NOEXCEPT;
 /* The same computation on other inputs, of the placeholders' shapes and dtypes (else a status).
@@ -82,7 +84,8 @@ rlx_status mx_trace_run(mx_ctx *m, const mx_trace *trace, const mx *in, size_t n
                         size_t n_out) MX_NOEXCEPT;
 void mx_trace_free(mx_trace *trace) MX_NOEXCEPT;
 /* Does MLX fuse what a trace holds? On a GPU yes. On a CPU its compiler would call g++ at run time
- * and load what it finds in a shared folder: only if RLX_MLX_TRACE=cpu, for tests, in a private one. */
+ * and load what it finds in a shared folder: only if RLX_MLX_TRACE=cpu, for tests, in a private
+ * one. */
 bool mx_trace_fuses(mx_device device) MX_NOEXCEPT;
 
 /* --- the process */
@@ -128,7 +131,6 @@ mx mx_tile(mx_ctx *m, mx a, const int *reps, size_t rank) MX_NOEXCEPT;
 mx mx_contiguous(mx_ctx *m, mx a) MX_NOEXCEPT;
 mx mx_arange(mx_ctx *m, double start, double step, int64_t count, rlx_dtype dtype) MX_NOEXCEPT;
 mx mx_softmax(mx_ctx *m, mx a, int axis) MX_NOEXCEPT;
-mx mx_logsumexp(mx_ctx *m, mx a, int axis, bool keep) MX_NOEXCEPT;
 mx mx_argmax(mx_ctx *m, mx a, int axis, bool keep) MX_NOEXCEPT;
 mx mx_argmin(mx_ctx *m, mx a, int axis, bool keep) MX_NOEXCEPT;
 mx mx_sort(mx_ctx *m, mx a, int axis) MX_NOEXCEPT;
@@ -138,17 +140,15 @@ mx mx_take_along_axis(mx_ctx *m, mx a, mx indices, int axis) MX_NOEXCEPT;
 /* reduction: 0 set, 1 add, 2 mul, 3 max, 4 min */
 mx mx_scatter(mx_ctx *m, mx a, const mx *indices, size_t n_indices, mx updates, const int *axes,
               int reduction) MX_NOEXCEPT;
-/* a[.., slices at index arrays over `axes` ..], slice sizes per axis of a (MLX's gather) */
-mx mx_gather(mx_ctx *m, mx a, const mx *indices, size_t n_indices, const int *axes,
-             const int *slice_sizes, size_t rank) MX_NOEXCEPT;
 mx mx_matmul(mx_ctx *m, mx a, mx b) MX_NOEXCEPT;
 mx mx_addmm(mx_ctx *m, mx a, mx b, mx c) MX_NOEXCEPT; /* a b + c */
 mx mx_gather_mm(mx_ctx *m, mx a, mx b, mx lhs_indices, mx rhs_indices) MX_NOEXCEPT;
 /* Over the last axis; the scale w and the bias b may be NULL. */
 mx mx_layer_norm(mx_ctx *m, mx a, mx w, mx b, double eps) MX_NOEXCEPT;
 mx mx_rms_norm(mx_ctx *m, mx a, mx w, double eps) MX_NOEXCEPT;
-/* Attention of q [B,H,T,D] over k, v [B,K,S,..], H a multiple of K; the mask (NULL: none) broadcasts
- * to [B,H,T,S]: a bool keeps, a number is added; causal: the last query sees all keys. */
+/* Attention of q [B,H,T,D] over k, v [B,K,S,..], H a multiple of K; the mask (NULL: none)
+ * broadcasts to [B,H,T,S]: a bool keeps, a number is added; causal: the last query sees all
+ * keys. */
 mx mx_attention(mx_ctx *m, mx q, mx k, mx v, double scale, bool causal, mx mask) MX_NOEXCEPT;
 /* channels last: x [N,..,C], w [O,..,C/groups]; n spatial axes; lists of n */
 mx mx_conv(mx_ctx *m, mx x, mx w, const int *strides, const int *pads_before, const int *pads_after,

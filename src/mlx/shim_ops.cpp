@@ -41,10 +41,6 @@ mx mx_softmax(mx_ctx *m, mx a, int axis) noexcept {
   return op(m, [&] { return mc::softmax(at(a), axis, true, m->stream); });
 }
 
-mx mx_logsumexp(mx_ctx *m, mx a, int axis, bool keep) noexcept {
-  return op(m, [&] { return mc::logsumexp(at(a), axis, keep, m->stream); });
-}
-
 mx mx_argmax(mx_ctx *m, mx a, int axis, bool keep) noexcept {
   return op(m, [&] { return mc::argmax(at(a), axis, keep, m->stream); });
 }

@@ -107,14 +107,6 @@ mx mx_take_along_axis(mx_ctx *m, mx a, mx indices, int axis) noexcept {
   return op(m, [&] { return mc::take_along_axis(at(a), at(indices), axis, m->stream); });
 }
 
-mx mx_gather(mx_ctx *m, mx a, const mx *indices, size_t n_indices, const int *axes,
-             const int *slice_sizes, size_t rank) noexcept {
-  return op(m, [&] {
-    return mc::gather(at(a), shim::arrays_of(indices, n_indices), ints(axes, n_indices),
-                      shape_of(rank, slice_sizes), m->stream);
-  });
-}
-
 mx mx_scatter(mx_ctx *m, mx a, const mx *indices, size_t n_indices, mx updates, const int *axes,
               int reduction) noexcept {
   return op(m, [&] {

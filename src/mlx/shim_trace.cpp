@@ -2,7 +2,8 @@
  *
  * MLX's own compiled functions live in a cache of the thread that called them, are traced again on
  * every other thread, and are found by an id that may be reused. So a trace is a flat list of ours,
- * of no thread, and MLX's compiler is asked for one thing only: to fuse it, once, when it is made. */
+ * of no thread, and MLX's compiler is asked for one thing only: to fuse it, once, when it is
+ * made. */
 #include <mlx/compile_impl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,8 +21,8 @@ namespace {
 /* MLX's compiler visits a graph recursively: this depth takes 350 KB of stack. */
 constexpr size_t max_fused_depth = 3000;
 
-/* What was recorded of one primitive. Its arrays take the next slots; the first slots of a trace are
- * its inputs. Without a primitive it is a constant. */
+/* What was recorded of one primitive. Its arrays take the next slots; the first slots of a trace
+ * are its inputs. Without a primitive it is a constant. */
 struct step {
   std::vector<mc::array> out;
   std::vector<size_t> in; /* slots */

@@ -77,7 +77,7 @@ static bool in_sight(const rlx_attention_attrs *a, int64_t ahead) {
 /* The masked score of query coord[2] and key coord[3]; -infinity: it is not seen. */
 static double score(const ref_call *c, const int64_t *coord, int64_t q_row, int64_t k_row) {
   const rlx_attention_attrs *a = c->attrs;
-  const rlx_tensor *mask = c->n_in > 3 ? c->in[3] : NULL;
+  const rlx_tensor *mask = ref_operand(c, 3);
   const int64_t width = c->in[0]->dims[3];
   if (!in_sight(a, coord[2] + c->in[1]->dims[2] - c->in[0]->dims[2] - coord[3])) return -INFINITY;
   double sum = 0;

@@ -17,16 +17,17 @@ static rlx_status control_single(ir_infer *c, size_t i, const char *what, rlx_dt
 }
 
 /* Do these types fit the inputs of a sub-graph, which may have fewer? */
-static rlx_status control_fits(ir_infer *c, const char *what, const rlx_graph *sub, const ir_type *in,
-                               size_t n) {
+static rlx_status control_fits(ir_infer *c, const char *what, const rlx_graph *sub,
+                               const ir_type *in, size_t n) {
   if (sub->inputs.n > n)
-    return infer_fail(c, RLX_ERROR_ARGUMENT, "%s has %zu inputs, there are %zu operands for it", what,
-                      sub->inputs.n, n);
+    return infer_fail(c, RLX_ERROR_ARGUMENT, "%s has %zu inputs, there are %zu operands for it",
+                      what, sub->inputs.n, n);
   if (sub->outputs.n == 0) return infer_fail(c, RLX_ERROR_ARGUMENT, "%s has no outputs", what);
   for (size_t i = 0; i < sub->inputs.n; i++) {
     const ir_type *inner = &graph_value(sub, sub->inputs.data[i].value)->type;
     bool fits = inner->dtype == in[i].dtype && inner->rank == in[i].rank;
-    for (uint32_t k = 0; fits && k < inner->rank; k++) fits = !infer_differ(inner->dims[k], in[i].dims[k]);
+    for (uint32_t k = 0; fits && k < inner->rank; k++)
+      fits = !infer_differ(inner->dims[k], in[i].dims[k]);
     if (fits) continue;
     char wanted[96], got[96];
     type_text(sub, inner, wanted, sizeof wanted);
@@ -66,10 +67,11 @@ static rlx_status if_outputs(ir_infer *c, graph_sizes *then, graph_sizes *other)
       char x[96], y[96];
       type_text(c->g, &a, x, sizeof x);
       type_text(c->g, &b, y, sizeof y);
-      return infer_fail(c, RLX_ERROR_UNSUPPORTED,
-                        "output %zu is %s in one branch and %s in the other: dtype and rank must not "
-                        "depend on the condition",
-                        i, x, y);
+      return infer_fail(
+          c, RLX_ERROR_UNSUPPORTED,
+          "output %zu is %s in one branch and %s in the other: dtype and rank must not "
+          "depend on the condition",
+          i, x, y);
     }
     rlx_dim *dims = infer_dims(c, a.rank);
     if (!dims) return status_memory(a.rank * sizeof *dims);
@@ -160,7 +162,8 @@ static bool invariant(const rlx_graph *body, size_t i, uint32_t axis) {
 }
 
 /* The types of all iterations: where an axis of a carried value may change, its size is fresh. */
-static rlx_status loop_operands(ir_infer *c, const rlx_graph *body, size_t carried, ir_type *types) {
+static rlx_status loop_operands(ir_infer *c, const rlx_graph *body, size_t carried,
+                                ir_type *types) {
   types[0] = (ir_type){RLX_I64, 0, NULL};
   types[1] = (ir_type){RLX_BOOL, 0, NULL};
   for (size_t i = LOOP_FIRST; i < c->n_in; i++) {
@@ -187,7 +190,8 @@ static rlx_status loop_outputs(ir_infer *c, graph_sizes *s, size_t carried, cons
       type_text(c->g, &c->out[i], was, sizeof was);
       type_text(s->sub, inner, is, sizeof is);
       return infer_fail(c, RLX_ERROR_UNSUPPORTED,
-                        "carried value %zu is %s and becomes %s: dtype and rank must stay", i, was, is);
+                        "carried value %zu is %s and becomes %s: dtype and rank must stay", i, was,
+                        is);
     }
   }
   return RLX_OK;
@@ -211,7 +215,8 @@ static rlx_status loop_infer(ir_infer *c) {
                       (long long)carried + 1);
   const ir_type *again = result_of(body, 0);
   if (again->dtype != RLX_BOOL || again->rank > 1)
-    return infer_fail(c, RLX_ERROR_DTYPE, "the body's first output, the condition, must be one bool");
+    return infer_fail(c, RLX_ERROR_DTYPE,
+                      "the body's first output, the condition, must be one bool");
   RLX_TRY(loop_operands(c, body, (size_t)carried, types));
   RLX_TRY(control_fits(c, "the body", body, types, c->n_in));
   graph_sizes sizes = {.g = c->g, .sub = body};
@@ -291,7 +296,8 @@ static rlx_status stack(const tensor_list *items, const ir_type *type, rlx_tenso
   for (size_t i = 0; i < items->n; i++) {
     const rlx_tensor *t = items->data[i];
     if (memcmp(t->dims, dims + 1, type->rank * sizeof *dims) != 0)
-      return status_set(RLX_ERROR_SHAPE, "values of different shapes are stacked: iteration %zu", i);
+      return status_set(RLX_ERROR_SHAPE, "values of different shapes are stacked: iteration %zu",
+                        i);
     if (t->bytes) memcpy((char *)(*out)->data + i * t->bytes, t->data, t->bytes);
   }
   return RLX_OK;
@@ -313,7 +319,8 @@ static rlx_status loop_control(control_call *c) {
   l.in = mem_new(c->n_in, sizeof *l.in);
   l.out = mem_new(n_stacks, sizeof *l.out);
   l.stacks = mem_new(n_stacks, sizeof *l.stacks);
-  rlx_status status = l.in && l.out && l.stacks ? RLX_OK : status_memory(n_stacks * sizeof *l.stacks);
+  rlx_status status =
+      l.in && l.out && l.stacks ? RLX_OK : status_memory(n_stacks * sizeof *l.stacks);
   if (status == RLX_OK) {
     for (size_t i = LOOP_FIRST; i < c->n_in; i++) l.in[i] = rlx_tensor_retain(c->in[i]);
     status = iterate(&l);

@@ -193,6 +193,7 @@ typedef struct conv_call {
   window_axis axes[MAX_SPATIAL];
   int64_t images, in, out, groups; /* N, C, O, g */
   bool empty;                      /* nothing to sum */
+  bool tiles;                      /* transposed, the windows side by side */
 } conv_call;
 
 /* Padding so that exactly the windows of the result fit: no more, no less than they cover. */
@@ -291,7 +292,32 @@ static mx conv_matmul(const conv_call *v, mx x, mx w) {
   return mx_reshape(v->m, y, 2 + v->n, shape);
 }
 
+/* Transposed, w [C,O,k..]: what each element spreads out to is a tile of the result, so one matrix
+ * product makes them all. */
+static mx conv_tiles(const conv_call *v, mx x, mx w) {
+  enum { RANK = 2 + 2 * MAX_SPATIAL };
+  int64_t places = 1, taps = 1;
+  int64_t apart[RANK] = {v->images, v->out}, joined[2 + MAX_SPATIAL] = {v->images, v->out};
+  int perm[RANK] = {0, 1};
+  for (size_t i = 0; i < v->n; i++) {
+    const window_axis *a = &v->axes[i];
+    places *= a->in;
+    taps *= a->kernel;
+    apart[2 + i] = a->kernel;
+    apart[2 + v->n + i] = a->in;
+    perm[2 + 2 * i] = (int)(2 + v->n + i);
+    perm[3 + 2 * i] = (int)(2 + i);
+    joined[2 + i] = a->in * a->kernel;
+  }
+  w = mx_reshape(v->m, w, 2, (int64_t[]){v->in, v->out * taps});
+  w = mx_transpose(v->m, w, (const int[]){1, 0}, 2);
+  mx y = mx_matmul(v->m, w, mx_reshape(v->m, x, 3, (int64_t[]){v->images, v->in, places}));
+  y = mx_transpose(v->m, mx_reshape(v->m, y, 2 + 2 * v->n, apart), perm, 2 + 2 * v->n);
+  return mx_reshape(v->m, y, 2 + v->n, joined);
+}
+
 static mx conv_apply(const conv_call *v, mx x, mx w) {
+  if (v->tiles) return conv_tiles(v, x, w);
   bool dilated = false;
   int64_t taps = 1;
   for (size_t i = 0; i < v->n; i++) {
@@ -389,6 +415,19 @@ static mx conv_turned(const conv_call *v, mx w) {
   return lower_cut(v->c, w, 2 + v->n, from, joined, steps);
 }
 
+/* Does each element of x spread out to a tile of its own? Then notes the axes. */
+static bool conv_is_tiled(conv_call *v, const ir_type *x, const ir_type *w, const ir_type *y) {
+  const rlx_conv_transpose_attrs *a = v->c->attrs;
+  bool tiled = v->groups == 1;
+  for (size_t i = 0; i < v->n && tiled; i++) {
+    const int64_t k = w->dims[2 + i];
+    tiled = k == window_item(a->strides, i, 1) && y->dims[2 + i] == k * x->dims[2 + i] &&
+            window_item(a->pads, i, 0) == 0 && (k == 1 || window_item(a->dilations, i, 1) == 1);
+    v->axes[i] = (window_axis){.in = x->dims[2 + i], .kernel = k};
+  }
+  return tiled;
+}
+
 /* The elements of x spread out, padded to the reach of the kernel, convolved with the kernel turned
  * round. (MLX's own input dilation is wrong with groups.) */
 static void conv_transpose_lower(lower_call *c) {
@@ -398,7 +437,8 @@ static void conv_transpose_lower(lower_call *c) {
   mx spread = c->in[0], turned = c->in[1];
   int64_t from[2 + MAX_SPATIAL] = {0}, counts[2 + MAX_SPATIAL] = {v.images, v.in};
   bool cut = false;
-  for (size_t i = 0; i < v.n; i++) {
+  v.tiles = conv_is_tiled(&v, x, w, y);
+  for (size_t i = 0; i < v.n && !v.tiles; i++) {
     int64_t dilation = window_item(a->dilations, i, 1), k = w->dims[2 + i];
     int64_t in = (x->dims[2 + i] - 1) * window_item(a->strides, i, 1) + 1;
     int64_t before = (k - 1) * dilation - window_item(a->pads, i, 0);
@@ -414,7 +454,7 @@ static void conv_transpose_lower(lower_call *c) {
                               .dilation = dilation,
                               .before = before < 0 ? 0 : before};
   }
-  if (!v.empty) {
+  if (!v.empty && !v.tiles) {
     spread = conv_spread(&v, spread, x->dims + 2, a->strides);
     if (cut) spread = lower_cut(c, spread, 2 + v.n, from, counts, NULL);
     turned = conv_turned(&v, turned);

@@ -122,12 +122,9 @@ static rlx_status suppress_image(const nms *s, int64_t batch, box *boxes, candid
   return RLX_OK;
 }
 
-static const rlx_tensor *operand(const ref_call *c, size_t i) {
-  return i < c->n_in ? c->in[i] : NULL;
-}
-
 static rlx_status non_max_suppression_ref(ref_call *c) {
-  const rlx_tensor *limit = operand(c, 2), *most = operand(c, 3), *least = operand(c, 4);
+  const rlx_tensor *limit = ref_operand(c, 2), *most = ref_operand(c, 3);
+  const rlx_tensor *least = ref_operand(c, 4);
   const nms s = {.boxes = c->in[0],
                  .scores = c->in[1],
                  .center = ATTRS(non_max_suppression)->center,

@@ -1,7 +1,8 @@
 /* ops/index.h: what gathers and scatters share.
  *
- * Laws: negative indices wrap, others beyond the range are RLX_ERROR_INDEX: while the graph is built
- * if they are known then, else when it runs. An index tuple is the last axis of its operand. */
+ * Laws: negative indices wrap, others beyond the range are RLX_ERROR_INDEX: while the graph is
+ * built if they are known then, else when it runs. An index tuple is the last axis of its
+ * operand. */
 #ifndef OPS_INDEX_H
 #define OPS_INDEX_H
 

@@ -35,9 +35,9 @@ rlx_status infer_result(ir_infer *c, rlx_dtype dtype, size_t rank, rlx_dim **out
 /* Output 0 of the dtype of the first operand, all sizes fresh. */
 rlx_status infer_fresh_result(ir_infer *c, size_t rank);
 
-/* Operands by words whose letters are their axes, "TBI": equal letters are equal sizes, a small one is
- * that size or 1; absent operands are left out. `sizes` gets the size of each letter from A to Z, -1
- * where there is none; infer_lettered makes output i with axes of those sizes. */
+/* Operands by words whose letters are their axes, "TBI": equal letters are equal sizes, a small one
+ * is that size or 1; absent operands are left out. `sizes` gets the size of each letter from A to
+ * Z, -1 where there is none; infer_lettered makes output i with axes of those sizes. */
 enum { INFER_LETTERS = 26 };
 rlx_status infer_letters(ir_infer *c, const char *const *words, rlx_dim *sizes);
 rlx_status infer_lettered(ir_infer *c, size_t i, rlx_dtype dtype, const char *word,

@@ -1,7 +1,7 @@
 /* ops/linear_attention.c: attention whose past is a matrix per head, written and read step by step.
  *
- * Operands: q [B,T,Hq,K], k [B,T,H,K], v [B,T,H,V], state [B,H,K,V] (absent: zeros), decay [B,T,H,K]
- * or [B,T,H,1], beta [B,T,H] or [B,T,1]. At each step
+ * Operands: q [B,T,Hq,K], k [B,T,H,K], v [B,T,H,V], state [B,H,K,V] (absent: zeros), decay
+ * [B,T,H,K] or [B,T,H,1], beta [B,T,H] or [B,T,1]. At each step
  *   state = e^decay state;  v' = beta (v - state^T k), or v;  state = state + k v'^T;
  *   y = scale state^T q
  * where Hq / H neighbouring heads of q read one state. Results: y [B,T,Hq,V], the last state.

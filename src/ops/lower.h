@@ -2,8 +2,9 @@
  *
  *   static void softplus_lower(lower_call *c) { c->out[0] = mx_logaddexp(c->m, c->in[0], ...); }
  *
- * Handles made through the context belong to it until the step ends, so nothing is freed here. After
- * the first failure every mx_ call returns NULL and does nothing: no checks are needed between. */
+ * Handles made through the context belong to it until the step ends, so nothing is freed here.
+ * After the first failure every mx_ call returns NULL and does nothing: no checks are needed
+ * between. */
 #ifndef OPS_LOWER_H
 #define OPS_LOWER_H
 

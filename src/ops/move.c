@@ -30,12 +30,13 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high) {
   return v < low ? low : v > high ? high : v;
 }
 
-/* Python's slice of n elements: the number taken; *start becomes the first. */
+/* ONNX's slice of n elements: the number taken; *start becomes the first. Unlike Python's a start
+ * before all elements is the first one for negative steps too. */
 static int64_t slice_count(int64_t n, int64_t *start, int64_t stop, int64_t step) {
   const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
-  *start = clamp(*start < 0 ? *start + n : *start, low, high);
+  *start = clamp(*start < 0 ? *start + n : *start, 0, high);
   stop = clamp(stop < 0 ? stop + n : stop, low, high);
-  if (step > 0 ? stop <= *start : stop >= *start) return 0;
+  if (n == 0 || (step > 0 ? stop <= *start : stop >= *start)) return 0;
   return (stop - *start - (step > 0 ? 1 : -1)) / step + 1;
 }
 
@@ -48,13 +49,13 @@ static bool not_negative(ir_infer *c, rlx_dim d) {
   return !(name && name[0] == '?') && dim_combine(&c->g->dims, RLX_DIM_MAX, d, 0) == d;
 }
 
-/* Where a bound falls in an axis of n elements, n or the bound being symbolic. */
+/* Where a bound falls in an axis of n elements, n or the bound being symbolic; -1: nobody knows. */
 static rlx_dim slice_bound(ir_infer *c, rlx_dim n, rlx_dim bound) {
   dim_table *t = &c->g->dims;
   if (is_end(bound)) return n;
   if (not_negative(c, bound)) return dim_combine(t, RLX_DIM_MIN, bound, n);
   if (dim_known(bound)) return dim_combine(t, RLX_DIM_MAX, infer_add(c, n, bound), 0);
-  return dim_fresh(t);
+  return -1;
 }
 
 /* The same as slice_count for symbolic sizes. */
@@ -71,6 +72,7 @@ static rlx_dim slice_extent(ir_infer *c, rlx_dim n, rlx_dim start, rlx_dim stop,
     const bool plain = not_negative(c, start), back = dim_known(stop) && stop < 0;
     const rlx_dim from = plain ? start : slice_bound(c, n, start);
     const rlx_dim to = plain && back ? infer_add(c, n, stop) : slice_bound(c, n, stop);
+    if (from == -1 || to == -1) return dim_fresh(t); /* a name within the size had no node to tell it */
     extent = dim_combine(t, RLX_DIM_MAX, infer_sub(c, to, from), 0);
   }
   return dim_combine(t, RLX_DIM_CEILDIV, extent, step);
@@ -146,7 +148,8 @@ RLX_BLOCK(slice) = {
         "f32[7] starts=[1] stops=[7] steps=[4]; f32[4] starts=[3] stops=[3];"
         "f32[4] starts=[-9] stops=[9]; f32[4] starts=[9] stops=[-9] steps=[-9223372036854775808];"
         "c64[3,2] starts=[1] stops=[2]; f32[0,3] starts=[0,1] stops=[5,2];"
-        "f32[0] starts=[-1] stops=[-9] steps=[-1]; f32[3,2];"
+        "f32[0] starts=[-1] stops=[-9] steps=[-1]; f32[3,2]; f32[1] starts=[-2] stops=[-5] steps=[-2];"
+        "f32[0] starts=[0] stops=[-9] steps=[-1];"
         "f32[4] starts=[0] stops=[1] steps=[0] !argument; f32[4] starts=[0,0] stops=[1,1] !shape;"
         "f32[4] starts=[0] stops=[1,2] !argument;"
         "f32[4,4] starts=[0,0] stops=[1,1] axes=[0,-2] !argument"),

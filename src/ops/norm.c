@@ -91,8 +91,7 @@ static double mean_of(const rlx_tensor *x, int64_t first, int64_t n, double cent
 }
 
 static void rows_ref(ref_call *c, bool centred, double eps) {
-  const rlx_tensor *x = c->in[0], *scale = c->n_in > 1 ? c->in[1] : NULL;
-  const rlx_tensor *bias = c->n_in > 2 ? c->in[2] : NULL;
+  const rlx_tensor *x = c->in[0], *scale = ref_operand(c, 1), *bias = ref_operand(c, 2);
   int64_t rows, width, inner;
   ref_around(x, x->rank - 1, &rows, &width, &inner);
   for (int64_t i = 0; i < rows * width; i += width) {

@@ -213,9 +213,9 @@ static rlx_status import_mapped(onnx_node *n, const ir_op *op, const mapping *m)
   return RLX_OK;
 }
 
-/* What an importer did not ask for would be ignored silently. These may be: they choose how exact or
- * in which order results are that are exact or ordered anyway, or they matter to 8-bit floats and to
- * training only. */
+/* What an importer did not ask for would be ignored silently. These may be: they choose how exact
+ * or in which order results are that are exact or ordered anyway, or they matter to 8-bit floats
+ * and to training only. */
 static rlx_status check_attrs(const onnx_node *n) {
   static const char *const without_effect[] = {
       "stash_type", "precision", "softmax_precision", "sorted", "saturate", "round_mode",

@@ -71,7 +71,7 @@ typedef struct onnx_node {
   size_t n_attrs;
   const rlx_val *in; /* absent inputs are RLX_NIL; trailing absent ones are not counted */
   size_t n_in;
-  rlx_val *out; /* to be filled; all n_out_wanted that the file names */
+  rlx_val *out; /* to be filled, all n_out that the file names */
   size_t n_out;
   const onnx_reader *reader;
 } onnx_node;
@@ -102,9 +102,9 @@ static inline rlx_val onnx_in(const onnx_node *n, size_t i) {
 /* Our dtype for a TensorProto.DataType; RLX_ERROR_UNSUPPORTED naming it if there is none. */
 rlx_status onnx_dtype(int64_t code, rlx_dtype *out_dtype);
 
-/* Adds an operation some of whose attributes come from values (Reshape's shape, TopK's k). Where the
- * value's content is known it simply becomes the attribute; where not, the attribute stays bound to
- * the value and is filled in when that is known. */
+/* Adds an operation some of whose attributes come from values (Reshape's shape, TopK's k). Where
+ * the value's content is known it simply becomes the attribute; where not, the attribute stays
+ * bound to the value and is filled in when that is known. */
 typedef struct onnx_bind {
   const char *attr;
   rlx_val value; /* RLX_NIL: nothing to bind */
@@ -144,6 +144,11 @@ rlx_val onnx_cast(const onnx_node *n, rlx_val v, rlx_dtype to); /* v itself if i
 rlx_val onnx_scalar(const onnx_node *n, rlx_val like, double value); /* in the dtype of `like` */
 rlx_val onnx_reshape(const onnx_node *n, rlx_val v, const rlx_dim *dims, size_t rank);
 rlx_val onnx_transpose(const onnx_node *n, rlx_val v, const int64_t *perm, size_t rank);
+/* v[start:stop:step] along an axis. */
+rlx_val onnx_slice(const onnx_node *n, rlx_val v, int64_t axis, rlx_dim start, rlx_dim stop,
+                   int64_t step);
+/* The size of an axis, as an i64 vector of one. */
+rlx_val onnx_size(const onnx_node *n, rlx_val v, int64_t axis);
 /* A vector (or scalar) so that it broadcasts along axis `axis` of a value of that rank. */
 rlx_val onnx_along(const onnx_node *n, rlx_val v, size_t axis, size_t rank);
 rlx_val onnx_vector(const onnx_node *n, const int64_t *items, size_t count); /* i64 constant */

@@ -40,27 +40,13 @@ static rlx_val joined(const onnx_node *n, rlx_val a, rlx_val b, int64_t axis) {
 
 /* From the last axis. */
 static rlx_val cut(const onnx_node *n, rlx_val v, rlx_dim start, rlx_dim stop, int64_t step) {
-  static const int64_t last = -1;
-  rlx_slice_attrs a = rlx_slice_init();
-  a.starts = (rlx_ints){&start, 1};
-  a.stops = (rlx_ints){&stop, 1};
-  a.axes = (rlx_ints){&last, 1};
-  a.steps = (rlx_ints){&step, 1};
-  return rlx_slice(n->g, v, &a);
+  return onnx_slice(n, v, -1, start, stop, step);
 }
 
 /* --- masks */
 
 static rlx_val both(const onnx_node *n, rlx_val a, rlx_val b) {
   return a.id ? rlx_bit_and(n->g, a, b) : b;
-}
-
-/* The size of an axis of a value, as an i64 vector of one. */
-static rlx_val size_of(const onnx_node *n, rlx_val v, int64_t axis) {
-  rlx_shape_of_attrs a = rlx_shape_of_init();
-  a.start = axis;
-  a.stop = axis + 1;
-  return rlx_shape_of(n->g, v, &a);
 }
 
 /* [B] so that it broadcasts to [B,H,T,S]. */
@@ -125,8 +111,8 @@ static rlx_val attention_mask(const onnx_node *n, rlx_val q, rlx_val k, rlx_dim 
     a->window = back < 0 ? 0 : back + 1;
     return mask;
   }
-  if (lengths.id) offset = rlx_sub(g, per_batch(n, lengths), size_of(n, q, 2));
-  else if (past.id) offset = size_of(n, past, 2);
+  if (lengths.id) offset = rlx_sub(g, per_batch(n, lengths), onnx_size(n, q, 2));
+  else if (past.id) offset = onnx_size(n, past, 2);
   return narrowed(n, mask, window_mask(n, q, k, offset, lengths, ahead, back));
 }
 

@@ -1,8 +1,8 @@
 /* ops/onnx_control.c: If, Loop and Scan.
  *
  * A sub-graph becomes a closed graph; an If whose condition is known becomes the nodes of a branch.
- * Axes of carried values that an iteration changes have no fixed size: they are found by building the
- * body until the types that go in are those that come out. */
+ * Axes of carried values that an iteration changes have no fixed size: they are found by building
+ * the body until the types that go in are those that come out. */
 #include "ops/onnx.h"
 
 static rlx_status find_body(const onnx_node *n, const char *name, const struct onnx_body **out) {
@@ -87,7 +87,8 @@ static rlx_status loosen(onnx_node *n, const rlx_graph *body, const carried *c, 
                          bool *out_changed) {
   *out_changed = false;
   for (size_t i = 0; i < c->n; i++) {
-    const ir_type *was = input_type(body, c->first_in + i), *is = output_type(body, c->first_out + i);
+    const ir_type *was = input_type(body, c->first_in + i),
+                  *is = output_type(body, c->first_out + i);
     rlx_dim *dims = arena_copy(&n->g->mem, in[c->first_in + i].dims, was->rank * sizeof *dims);
     if (!dims) return status_memory(was->rank * sizeof *dims);
     if (was->dtype != is->dtype || was->rank != is->rank) {
@@ -241,7 +242,8 @@ static rlx_status scan_types(scan *s, ir_type **out) {
 }
 
 /* Input i of the loop's body: what `inner` takes, but a slice comes as the whole. */
-static rlx_status whole_type(const scan *s, const rlx_graph *inner, size_t i, rlx_graph *g, ir_type *out) {
+static rlx_status whole_type(const scan *s, const rlx_graph *inner, size_t i, rlx_graph *g,
+                             ir_type *out) {
   RLX_TRY(graph_foreign_type(g, inner, input_type(inner, i), out));
   if (i < s->n_states || i >= s->n_states + s->n_slices) return RLX_OK;
   rlx_dim *dims = arena_new(&g->mem, out->rank + 1u, sizeof *dims);
@@ -270,7 +272,8 @@ static rlx_status wrap(const scan *s, const rlx_graph *inner, rlx_graph *g) {
   }
   RLX_TRY(graph_splice(g, inner, in, out));
   rlx_graph_output(g, "scan.again", again);
-  for (size_t i = 0; i < inner->outputs.n; i++) rlx_graph_output(g, inner->outputs.data[i].name, out[i]);
+  for (size_t i = 0; i < inner->outputs.n; i++)
+    rlx_graph_output(g, inner->outputs.data[i].name, out[i]);
   return rlx_graph_status(g);
 }
 
@@ -313,8 +316,8 @@ static rlx_status add_scan(scan *s, onnx_captures *captures, rlx_graph **inner, 
 rlx_status import_scan(onnx_node *n) {
   const int64_t n_slices = onnx_int(n, "num_scan_inputs", 0);
   if (n_slices < 1 || (uint64_t)n_slices > n->n_in)
-    return status_set(RLX_ERROR_FORMAT, "num_scan_inputs is %lld of %zu inputs", (long long)n_slices,
-                      n->n_in);
+    return status_set(RLX_ERROR_FORMAT, "num_scan_inputs is %lld of %zu inputs",
+                      (long long)n_slices, n->n_in);
   scan s = {.n = n,
             .n_slices = (size_t)n_slices,
             .n_states = n->n_in - (size_t)n_slices,

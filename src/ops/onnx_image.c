@@ -5,6 +5,7 @@
  * their products: one gather of T pixels per place, one product with T weights. Sizes are values,
  * which may be open until the run. */
 #include "ops/onnx.h"
+#include "ops/window.h"
 
 typedef struct sampler {
   const onnx_node *n;
@@ -30,10 +31,7 @@ static rlx_val times(const onnx_node *n, rlx_val a, double v) {
 
 /* The size of an axis as a number of the type of `like`. */
 static rlx_val size_as(const onnx_node *n, rlx_val v, size_t axis, rlx_val like) {
-  rlx_shape_of_attrs a = rlx_shape_of_init();
-  a.start = (int64_t)axis;
-  a.stop = a.start + 1;
-  return onnx_cast(n, rlx_shape_of(n->g, v, &a), onnx_dtype_of(n, like));
+  return onnx_cast(n, onnx_size(n, v, (int64_t)axis), onnx_dtype_of(n, like));
 }
 
 /* Mirrored at -1/2 and size - 1/2, or at the centres of the first and the last pixel. */
@@ -109,17 +107,6 @@ static rlx_val paired(const sampler *s, rlx_val before, rlx_val own, bool sum) {
   return onnx_reshape(n, sum ? rlx_add(n->g, a, b) : rlx_mul(n->g, a, b), flat, 3);
 }
 
-/* Place [N,P,1]: a column of the grid. */
-static rlx_val grid_column(const sampler *s, size_t index) {
-  static const int64_t last = 2;
-  const rlx_dim start = (rlx_dim)index, stop = start + 1;
-  rlx_slice_attrs a = rlx_slice_init();
-  a.starts = (rlx_ints){&start, 1};
-  a.stops = (rlx_ints){&stop, 1};
-  a.axes = (rlx_ints){&last, 1};
-  return rlx_slice(s->n->g, s->grid, &a);
-}
-
 /* [N,P,C] */
 static rlx_val sample(const sampler *s, size_t axes) {
   const onnx_node *n = s->n;
@@ -130,7 +117,8 @@ static rlx_val sample(const sampler *s, size_t axes) {
   taps all = {RLX_NIL, RLX_NIL};
   for (size_t i = 0; i < axes; i++) {
     const rlx_val size = size_as(n, s->x, 2 + i, s->grid);
-    const taps own = taps_of(s, grid_column(s, axes - 1 - i), size);
+    const rlx_dim column = (rlx_dim)(axes - 1 - i);
+    const taps own = taps_of(s, onnx_slice(n, s->grid, 2, column, column + 1, 1), size);
     if (i == 0) {
       all = own;
       continue;
@@ -185,10 +173,6 @@ typedef struct deform {
   int64_t movers;         /* groups of channels that move together */
 } deform;
 
-static int64_t item(rlx_ints list, size_t i, int64_t missing) {
-  return i < list.n ? list.data[i] : missing;
-}
-
 /* start, start + step, .. along an axis of four. */
 static rlx_val steps_along(const deform *d, rlx_dim count, int64_t start, int64_t step,
                            size_t axis) {
@@ -198,21 +182,17 @@ static rlx_val steps_along(const deform *d, rlx_dim count, int64_t start, int64_
 
 /* Where the kernel reads along axis i of the image (0: down): [N movers,P,1]. */
 static rlx_val deform_places(const deform *d, size_t i) {
-  static const int64_t part = 3;
   const onnx_node *n = d->n;
-  const rlx_dim *w = d->w.data + 2, *out = d->out.data + 2, start = (rlx_dim)i, stop = start + 1;
-  rlx_slice_attrs a = rlx_slice_init();
-  a.starts = (rlx_ints){&start, 1};
-  a.stops = (rlx_ints){&stop, 1};
-  a.axes = (rlx_ints){&part, 1};
+  const rlx_dim *w = d->w.data + 2, *out = d->out.data + 2, part = (rlx_dim)i;
   rlx_val at = onnx_cast(n, onnx_in(n, 2), d->dtype);
   at = onnx_reshape(n, at, (rlx_dim[]){d->images, w[0], w[1], 2, out[0], out[1]}, 6);
-  at = rlx_slice(n->g, at, &a);
+  at = onnx_slice(n, at, 3, part, part + 1, 1);
   at = onnx_reshape(n, at, (rlx_dim[]){d->images, w[0], w[1], out[0], out[1]}, 5);
-  const int64_t before = item(onnx_ints(n, "pads"), i, 0);
-  const int64_t stride = item(onnx_ints(n, "strides"), i, 1);
+  const int64_t before = window_item(onnx_ints(n, "pads"), i, 0);
+  const int64_t stride = window_item(onnx_ints(n, "strides"), i, 1);
+  const int64_t reach = window_item(onnx_ints(n, "dilations"), i, 1);
   at = rlx_add(n->g, at, steps_along(d, out[i], -before, stride, 2 + i));
-  at = rlx_add(n->g, at, steps_along(d, w[i], 0, item(onnx_ints(n, "dilations"), i, 1), i));
+  at = rlx_add(n->g, at, steps_along(d, w[i], 0, reach, i));
   return onnx_reshape(n, at, (rlx_dim[]){d->images, d->places, 1}, 3);
 }
 
@@ -251,7 +231,7 @@ rlx_status import_deform_conv(onnx_node *n) {
   const rlx_dim channels = size.data[1];
   const rlx_ints kernel_shape = onnx_ints(n, "kernel_shape");
   for (size_t i = 0; i < 2; i++)
-    if (item(kernel_shape, i, d.w.data[2 + i]) != d.w.data[2 + i])
+    if (window_item(kernel_shape, i, d.w.data[2 + i]) != d.w.data[2 + i])
       return status_set(RLX_ERROR_SHAPE, "kernel_shape is not that of the weights");
   for (size_t i = 0; i < 4; i++)
     if (!dim_known(d.w.data[i]) || d.w.data[i] < 1 || d.w.data[i] > INT16_MAX)
@@ -391,9 +371,8 @@ rlx_status import_col2im(onnx_node *n) {
     return status_set(RLX_ERROR_SHAPE, "wants [N,C K,L], and lists of one length");
   for (size_t i = 0; i < image.n; i++) {
     const int64_t pads = a.pads.n ? a.pads.data[i] + a.pads.data[image.n + i] : 0;
-    RLX_TRY(patches_along(image.data[i], block.data[i], pads,
-                          a.dilations.n ? a.dilations.data[i] : 1,
-                          a.strides.n ? a.strides.data[i] : 1, &dims[2 + i], &rest[i]));
+    RLX_TRY(patches_along(image.data[i], block.data[i], pads, window_item(a.dilations, i, 1),
+                          window_item(a.strides, i, 1), &dims[2 + i], &rest[i]));
     places *= block.data[i];
     if (places > 1 << 16) return status_set(RLX_ERROR_LIMIT, "a block of %lld", (long long)places);
   }

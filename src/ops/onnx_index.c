@@ -73,13 +73,6 @@ static rlx_status pad_lists(rlx_ints pads, rlx_ints axes, size_t rank, rlx_dim *
   return RLX_OK;
 }
 
-static rlx_val pad_half(onnx_node *n, rlx_val pads, int64_t from, int64_t to) {
-  rlx_slice_attrs a = rlx_slice_init();
-  a.starts = (rlx_ints){&from, 1};
-  a.stops = (rlx_ints){&to, 1};
-  return rlx_slice(n->g, pads, &a);
-}
-
 /* x padded with a value that is not known before the run: padded with zeros, then those are
  * replaced, told by a mask that is padded alike. */
 static rlx_val pad_with(onnx_node *n, rlx_val x, const rlx_pad_attrs *a, const onnx_bind *binds,
@@ -98,7 +91,7 @@ static rlx_val pads_value(onnx_node *n, int64_t half, size_t rank) {
   const rlx_val axes = onnx_in(n, 3);
   const rlx_ints named = onnx_dims(n, axes);
   const int64_t count = named.n == 1 && dim_known(named.data[0]) ? named.data[0] : (int64_t)rank;
-  const rlx_val pads = pad_half(n, onnx_in(n, 1), half * count, (half + 1) * count);
+  const rlx_val pads = onnx_slice(n, onnx_in(n, 1), 0, half * count, (half + 1) * count, 1);
   return axes.id ? rlx_scatter_elements(n->g, onnx_vector(n, zeros, rank), axes, pads, NULL) : pads;
 }
 
@@ -189,7 +182,7 @@ rlx_status import_space_to_depth(onnx_node *n) {
 
 /* Element i of a vector as a scalar. */
 static rlx_val pick(onnx_node *n, rlx_val v, int64_t i) {
-  return onnx_reshape(n, pad_half(n, v, i, i + 1), NULL, 0);
+  return onnx_reshape(n, onnx_slice(n, v, 0, i, i + 1, 1), NULL, 0);
 }
 
 rlx_status import_one_hot(onnx_node *n) {

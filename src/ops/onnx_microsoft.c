@@ -23,8 +23,7 @@ rlx_status import_quick_gelu(onnx_node *n) {
 
 /* in[0] normalised with the scale and perhaps bias behind it; the other outputs go to `stats`. */
 static rlx_status normalised(onnx_node *n, rlx_val *in, size_t n_in, bool simple, rlx_val *stats) {
-  onnx_attr eps = {
-      .name = "epsilon", .type = ONNX_FLOAT, .f = onnx_float(n, "epsilon", simple ? 1e-5 : 1e-12)};
+  onnx_attr eps = {.name = "epsilon", .type = ONNX_FLOAT, .f = onnx_float(n, "epsilon", 1e-12)};
   onnx_node view = *n;
   rlx_val out[3] = {RLX_NIL};
   view.attrs = &eps;

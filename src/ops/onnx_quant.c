@@ -18,7 +18,7 @@ static rlx_status quantized_axis(const onnx_node *n, rlx_val x, rlx_val scale, i
   return one_for_all ? RLX_OK : onnx_axis(onnx_int(n, "axis", 1), rank, axis);
 }
 
-/* v with each element along the axis repeated for a block of x: element i takes that of i / block. */
+/* v with each element along the axis repeated for a block of x: element i is that of i / block. */
 static rlx_val quantized_blocks(const onnx_node *n, rlx_val v, int64_t axis, rlx_val x,
                                 int64_t block) {
   rlx_range_attrs places = rlx_range_init();

@@ -6,9 +6,7 @@
 
 /* 0, 1, .. below n, in i64, along axis `axis` of values of that rank. */
 static rlx_val places(const onnx_node *n, rlx_dim count, size_t axis, size_t rank) {
-  rlx_range_attrs a = rlx_range_init();
-  a.count = (rlx_ints){&count, 1};
-  return onnx_along(n, rlx_range(n->g, &a), axis, rank);
+  return onnx_along(n, onnx_iota(n, count, 0), axis, rank);
 }
 
 static rlx_val batch_and_time_swapped(const onnx_node *n, rlx_val v) {
@@ -57,10 +55,7 @@ rlx_status import_tensor_scatter(onnx_node *n) {
   const size_t axis = (size_t)a.axis;
   rlx_val at = places(n, rlx_val_dim(g, update, axis), axis, rank);
   if (starts.id) at = rlx_add(g, at, onnx_along(n, starts, 0, rank));
-  rlx_shape_of_attrs size = rlx_shape_of_init();
-  size.start = a.axis;
-  size.stop = a.axis + 1;
-  if (circular) at = rlx_mod(g, at, rlx_shape_of(g, cache, &size));
+  if (circular) at = rlx_mod(g, at, onnx_size(n, cache, a.axis));
   rlx_expand_attrs all = rlx_expand_init();
   all.dims = onnx_dims(n, update);
   n->out[0] = rlx_scatter_elements(g, cache, rlx_expand(g, at, &all), update, &a);
@@ -89,11 +84,7 @@ rlx_status import_causal_conv(onnx_node *n) {
   conv.groups = sizes.data[0];
   const rlx_val y = rlx_conv(g, x, weights, bias, &conv);
   n->out[0] = activation ? rlx_silu(g, y) : y;
-  rlx_slice_attrs end = rlx_slice_init();
-  end.starts = (rlx_ints){&length, 1};
-  end.stops = (rlx_ints){(const int64_t[]){INT64_MAX}, 1};
-  end.axes = (rlx_ints){(const int64_t[]){2}, 1};
-  if (n->n_out > 1) n->out[1] = rlx_slice(g, x, &end);
+  if (n->n_out > 1) n->out[1] = onnx_slice(n, x, 2, length, INT64_MAX, 1);
   return RLX_OK;
 }
 

@@ -45,15 +45,6 @@ static rlx_val matrix_of(const onnx_node *n, const transform *t, rlx_dtype dtype
   return v;
 }
 
-static rlx_val front(const onnx_node *n, rlx_val x, int64_t axis, int64_t stop) {
-  const int64_t start = 0;
-  rlx_slice_attrs a = rlx_slice_init();
-  a.starts = (rlx_ints){&start, 1};
-  a.stops = (rlx_ints){&stop, 1};
-  a.axes = (rlx_ints){&axis, 1};
-  return rlx_slice(n->g, x, &a);
-}
-
 /* x [..,points,parts] transformed; `points` 0: as many as x has, or had before it was halved. */
 static rlx_status apply(const onnx_node *n, transform t, rlx_val *x) {
   const rlx_ints d = onnx_dims(n, *x);
@@ -76,7 +67,7 @@ static rlx_status apply(const onnx_node *n, transform t, rlx_val *x) {
   rlx_dim dims[RLX_MAX_RANK];
   for (size_t i = 0; i < d.n; i++) dims[i] = d.data[i];
   dims[d.n - 2] = t.in * t.in_parts;
-  rlx_val y = t.in < length ? front(n, *x, (int64_t)d.n - 2, t.in) : *x;
+  rlx_val y = t.in < length ? onnx_slice(n, *x, (int64_t)d.n - 2, 0, t.in, 1) : *x;
   y = onnx_reshape(n, onnx_cast(n, y, wide), dims, d.n - 1);
   y = rlx_matmul(n->g, y, matrix_of(n, &t, wide));
   dims[d.n - 2] = t.out;

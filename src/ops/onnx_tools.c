@@ -146,6 +146,23 @@ rlx_val onnx_transpose(const onnx_node *n, rlx_val v, const int64_t *perm, size_
   return rlx_transpose(n->g, v, &a);
 }
 
+rlx_val onnx_slice(const onnx_node *n, rlx_val v, int64_t axis, rlx_dim start, rlx_dim stop,
+                   int64_t step) {
+  rlx_slice_attrs a = rlx_slice_init();
+  a.starts = (rlx_ints){&start, 1};
+  a.stops = (rlx_ints){&stop, 1};
+  a.axes = (rlx_ints){&axis, 1};
+  a.steps = (rlx_ints){&step, 1};
+  return rlx_slice(n->g, v, &a);
+}
+
+rlx_val onnx_size(const onnx_node *n, rlx_val v, int64_t axis) {
+  rlx_shape_of_attrs a = rlx_shape_of_init();
+  a.start = axis;
+  a.stop = axis + 1;
+  return rlx_shape_of(n->g, v, &a);
+}
+
 rlx_val onnx_along(const onnx_node *n, rlx_val v, size_t axis, size_t rank) {
   int64_t axes[RLX_MAX_RANK];
   rlx_unsqueeze_attrs a = rlx_unsqueeze_init();

@@ -37,9 +37,9 @@ bool rlx_op_find(const char *name, rlx_op_info *out_info) {
 
 /* Indexed by ir_attr_type: the names that rows of ops.def use. */
 static const char *const type_names[] = {
-    [IR_I64] = "i64",     [IR_DIM] = "dim",      [IR_F64] = "f64",      [IR_FLAG] = "flag", [IR_INTS] = "ints",
-    [IR_DIMS] = "dims",   [IR_REALS] = "reals",  [IR_WORD] = "word", [IR_TEXT] = "text",
-    [IR_DTYPE] = "dtype", [IR_TENSOR] = "tensor",
+    [IR_I64] = "i64",     [IR_DIM] = "dim",       [IR_F64] = "f64",     [IR_FLAG] = "flag",
+    [IR_INTS] = "ints",   [IR_DIMS] = "dims",     [IR_REALS] = "reals", [IR_WORD] = "word",
+    [IR_TEXT] = "text",   [IR_DTYPE] = "dtype",   [IR_TENSOR] = "tensor",
     [IR_GRAPH] = "graph"};
 
 static void default_text(const ir_op *op, const ir_attr *attr, char *buf, size_t size) {

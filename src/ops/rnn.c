@@ -1,9 +1,9 @@
 /* ops/rnn.c: recurrent cells over a sequence: lstm, gru, rnn.
  *
  * Operands: x [T,B,I], w [G H,I], r [G H,H], biases [2 G H] (those of w, then those of r), lengths
- * [B], first h [B,H], and for lstm the first c [B,H] and peepholes [3 H] (of i, o, f). Results: h of
- * each step [T,B,H], the last h [B,H], for lstm the last c. G gates stand in the order of ONNX: i o f
- * c, z r h.
+ * [B], first h [B,H], and for lstm the first c [B,H] and peepholes [3 H] (of i, o, f). Results: h
+ * of each step [T,B,H], the last h [B,H], for lstm the last c. G gates stand in the order of ONNX:
+ * i o f c, z r h.
  *
  * Laws: a sequence shorter than T keeps its state beyond its end, where the result is 0; in reverse
  * it begins at its own end. A length outside [0, T] is RLX_ERROR_INDEX. References add up in double
@@ -417,24 +417,29 @@ CELL(lstm, cell_lstm,
      "f16[4,2,2], f16[12,2], f16[12,3], f16[24]; bf16[4,2,2], bf16[12,2], bf16[12,3], bf16[24];"
      "f32[1,1,4], f32[8,4], f32[8,2]; f32[0,2,2], f32[12,2], f32[12,3], _, _, f32[2,3], f32[2,3];"
      "f32[4,0,2], f32[12,2], f32[12,3]; f32[4,2,0], f32[12,0], f32[12,3], f32[24];"
-     "f32[4,0,2], f32[12,2], f32[12,3], _, i32[0]; f32[0,2,2], f32[12,2], f32[12,3], _, i32[2]{0,0};"
+     "f32[4,0,2], f32[12,2], f32[12,3], _, i32[0];"
+     "f32[0,2,2], f32[12,2], f32[12,3], _, i32[2]{0,0};"
      "f32[4,2,2], f32[0,2], f32[0,0]; " LSTM ", _, i32[2]{5,1} !index;"
-     LSTM ", _, i32[2]{1,-1} !index;" LSTM ", _, f32[2] !dtype; f32[4,2], f32[12,2], f32[12,3] !shape;"
+     LSTM ", _, i32[2]{1,-1} !index;" LSTM ", _, f32[2] !dtype;"
+     "f32[4,2], f32[12,2], f32[12,3] !shape;"
      "f32[4,2,2], f32[9,2], f32[12,3] !shape; f32[4,2,2], f32[12,2], f64[12,3] !dtype;"
-     LSTM ", f32[12] !shape;" LSTM ", _, _, f32[3,3] !shape; i32[4,2,2], i32[12,2], i32[12,3] !dtype;"
+     LSTM ", f32[12] !shape;" LSTM ", _, _, f32[3,3] !shape;"
+     "i32[4,2,2], i32[12,2], i32[12,3] !dtype;"
      LSTM " clip=0 !argument;" LSTM " alpha=[1,1,1,1] !argument; f32[4,2,2], f32[12,2] !argument");
 
 #define GRU "f32[4,2,2], f32[9,2], f32[9,3]"
 #define GRU_ALL GRU ", f32[18], i32[2]{4,2}, f32[2,3]"
 CELL(gru, cell_gru,
-     GRU ";" GRU " linear_before_reset=true;" GRU " reverse=true;" GRU_ALL ";" GRU_ALL " reverse=true;"
+     GRU ";" GRU " linear_before_reset=true;" GRU " reverse=true;" GRU_ALL ";"
+     GRU_ALL " reverse=true;"
      GRU_ALL " linear_before_reset=true;" GRU_ALL " linear_before_reset=true reverse=true;"
      GRU_ALL " clip=0.3;" GRU ", f32[18]; " GRU ", _, i64[2]{0,3};"
      GRU_ALL " f=hard_sigmoid g=softplus alpha=[0.4] beta=[0.3] linear_before_reset=true;"
      GRU_ALL " g=affine alpha=[0,0.7] beta=[0,0.1]; f32[30,3,5], f32[48,5], f32[48,16], f32[96];"
      "f64[4,2,2], f64[9,2], f64[9,3], f64[18]; f16[4,2,2], f16[9,2], f16[9,3], f16[18];"
      "bf16[4,2,2], bf16[9,2], bf16[9,3], bf16[18] linear_before_reset=true;"
-     "f32[0,2,2], f32[9,2], f32[9,3]; f32[4,0,2], f32[9,2], f32[9,3]; f32[4,2,0], f32[9,0], f32[9,3];"
+     "f32[0,2,2], f32[9,2], f32[9,3]; f32[4,0,2], f32[9,2], f32[9,3];"
+     "f32[4,2,0], f32[9,0], f32[9,3];"
      GRU ", _, i32[2]{5,1} !index;" GRU ", f32[9] !shape;"
      "f32[4,2,2], f32[12,2], f32[12,3] !shape;" GRU " clip=nan !argument;"
      GRU " beta=[1,1,1] !argument");
@@ -444,8 +449,10 @@ CELL(gru, cell_gru,
 CELL(rnn, cell_rnn,
      RNN ";" RNN " reverse=true;" RNN_ALL ";" RNN_ALL " reverse=true;" RNN_ALL " clip=0.3;"
      RNN " f=relu;" RNN " f=sigmoid;" RNN ", f32[6]; " RNN ", _, i64[2]{0,3}, f32[2,3];"
-     "f32[30,3,5], f32[16,5], f32[16,16]{-0.2:0.2}, f32[32]; f64[4,2,2], f64[3,2], f64[3,3], f64[6];"
+     "f32[30,3,5], f32[16,5], f32[16,16]{-0.2:0.2}, f32[32];"
+     "f64[4,2,2], f64[3,2], f64[3,3], f64[6];"
      "f16[4,2,2], f16[3,2], f16[3,3], f16[6]; bf16[4,2,2], bf16[3,2], bf16[3,3];"
-     "f32[0,2,2], f32[3,2], f32[3,3]; f32[4,0,2], f32[3,2], f32[3,3]; f32[4,2,0], f32[3,0], f32[3,3];"
+     "f32[0,2,2], f32[3,2], f32[3,3]; f32[4,0,2], f32[3,2], f32[3,3];"
+     "f32[4,2,0], f32[3,0], f32[3,3];"
      RNN ", _, i32[2]{-1,1} !index;" RNN ", f32[3] !shape;" RNN " clip=-1 !argument;"
      RNN " alpha=[1,1] !argument");

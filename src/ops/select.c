@@ -216,7 +216,7 @@ RLX_BLOCK(unique) = {
     .infer = unique_infer,
     .ref = unique_ref,
     .no_grad = NO_GRAD_YET,
-    .cases = CASES("f32[6]{2,1,1,3,4,3}; f32[6]{2,1,1,3,4,3} sorted=false; i64[9];"
+    .cases = CASES("f32[6]{2,1,1,3,4,3}; i64[3]{0,1,2}; f32[6]{2,1,1,3,4,3} sorted=false; i64[9];"
                    "u8[20] sorted=false; f32[6]{nan,-0.0,0,nan,inf,-inf}; i32[3,3]{1,0,0,1,0,0,2,3,4};"
                    "bool[2,9] axis=1; i8[2,4,2]{1,1,0,1,2,1,0,1,1,1,0,1,2,1,0,1} axis=1; f16[4]; bf16[3,2] axis=-1;"
                    "f64[0]; f32[3,0]; i16[0,3] axis=1; f32[] !shape; c64[3] !dtype;"

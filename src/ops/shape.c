@@ -98,7 +98,8 @@ static rlx_status squeeze_infer(ir_infer *c) {
 
 static rlx_status squeeze_infer_late(ir_infer *c) {
   const size_t gone = ATTRS(squeeze)->axes.n, rank = c->in[0].rank;
-  if (gone > rank) return infer_fail(c, RLX_ERROR_SHAPE, "%zu axes to drop, there are %zu", gone, rank);
+  if (gone > rank)
+    return infer_fail(c, RLX_ERROR_SHAPE, "%zu axes to drop, there are %zu", gone, rank);
   return infer_fresh_result(c, rank - gone);
 }
 

@@ -1,9 +1,8 @@
 /* pass/bind.c: rebuilds a graph: all of it with its sizes as they are, or one stage with numbers.
  *
- * Names get their numbers from the shapes of the inputs and of what cuts made; a name that inference
- * had to invent gets its number when the node that it came from has a concrete type. */
+ * Names get their numbers from the shapes of the inputs and of what cuts made; a name that
+ * inference had to invent gets its number when the node that it came from has a concrete type. */
 #include <stdio.h>
-#include <string.h>
 
 #include "pass/pass.h"
 
@@ -126,7 +125,7 @@ static rlx_status learn_outputs(binder *b, const ir_node *n) {
   return RLX_OK;
 }
 
-/* The same for sizes that the node takes from values. */
+/* The same for sizes that the node takes from values: after the outputs', a -1 there is none. */
 static rlx_status learn_bound(binder *b, const ir_node *n) {
   for (uint32_t i = 0; i < n->n_dynamic; i++) {
     const rlx_ints dims = attr_dims(&n->op->attrs[n->dynamic[i].attr], n->attrs);
@@ -141,13 +140,13 @@ static rlx_status learn_bound(binder *b, const ir_node *n) {
 
 static rlx_status rebuild(binder *b, uint32_t index) {
   const ir_node *n = &b->src->nodes.data[index];
-  RLX_TRY(learn_bound(b, n));
   const rlx_val v = b->names ? graph_copy_node(b->out, n, b->vals, number_of, b->names)
                              : graph_copy_node(b->out, n, b->vals, same_dim, b);
   if (!v.id) return rlx_graph_status(b->out);
   for (uint32_t i = 0; b->out->rules && i < n->n_out; i++)
     RLX_TRY(rules_note_uses(b->out->rules, b->vals[n->out.id + i], b->uses[n->out.id + i]));
-  return learn_outputs(b, n);
+  RLX_TRY(learn_outputs(b, n));
+  return learn_bound(b, n);
 }
 
 static rlx_status bind_input(binder *b, const stage_input *in, rlx_tensor *by_value) {

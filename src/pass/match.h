@@ -1,9 +1,9 @@
 /* pass/match.h: rewrite rules as data, and what applies them.
  *
  * Laws: a rule is tried on a node that is about to be added, whose operands have been rewritten
- * already; what replaces the node must have its exact type and cost less (nodes and operands, down to
- * what the pattern left open), else the rule does not apply; so rewriting ends. An INEXACT rule may change rounding; the others
- * give equal numbers. */
+ * already; what replaces the node must have its exact type and cost less (nodes and operands, down
+ * to what the pattern left open), else the rule does not apply; so rewriting ends. An INEXACT rule
+ * may change rounding; the others give equal numbers. */
 #ifndef PASS_MATCH_H
 #define PASS_MATCH_H
 

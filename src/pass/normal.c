@@ -56,14 +56,15 @@ rlx_status pass_fold(const ir_infer *c, const rlx_dim *content, ir_node *n) {
   if (n->out.id || n->n_dynamic || !c->op->hooks->ref || !worth_folding(c)) return RLX_OK;
   rlx_tensor **in = arena_new(&c->g->mem, c->n_in + 1, sizeof *in);
   rlx_tensor **out = arena_new(&c->g->mem, c->n_out + 1, sizeof *out);
-  if (!in || !out) return status_memory(0);
+  rlx_val *vals = arena_new(&c->g->mem, c->n_out + 1, sizeof *vals);
+  if (!in || !out || !vals) return status_memory(0);
   if (!constants(c, in)) return RLX_OK;
   RLX_TRY(ref_eval(c->op, c->attrs, in, c->n_in, out, c->n_out));
   for (size_t i = 0; i < c->n_out; i++) {
-    const rlx_val v = rlx_constant(c->g, out[i]);
-    if (i == 0) n->out = v;
+    vals[i] = rlx_constant(c->g, out[i]); /* equal ones are one node */
     rlx_tensor_free(out[i]);
   }
+  n->out = graph_alias(c->g, vals, c->n_out);
   return rlx_graph_status(c->g);
 }
 

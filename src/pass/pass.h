@@ -11,11 +11,11 @@
 rlx_status pass_fold(const ir_infer *c, const rlx_dim *content, ir_node *n);
 rlx_status pass_legal(const ir_infer *c, const rlx_dim *content, ir_node *n);
 
-/* Rebuilds `src` without its dead nodes, through `normal`; sizes stay symbolic. Inputs and params all
- * stay. `rules`: what `normal` works with, or NULL. */
+/* Rebuilds `src` without its dead nodes, through `normal`; sizes stay symbolic. Inputs and params
+ * all stay. `rules`: what `normal` works with, or NULL. */
 rlx_status pass_rebuild(const rlx_graph *src, ir_normal normal, pass_rules *rules,
                         rlx_graph **out_graph);
-/* The same with folding, the rewrite rules and the sharing of equal nodes, until no rule applies. */
+/* The same with folding, the rewrite rules and shared equal nodes, until no rule applies. */
 rlx_status pass_optimise(const rlx_graph *src, pass_rules *rules, rlx_graph **out_graph);
 
 /* The numbers that the names of src's sizes have in a run, as far as they are known.
@@ -31,8 +31,8 @@ rlx_status pass_name_inputs(size_names *s, const int64_t *const *sizes);
 rlx_status pass_name_value(size_names *s, rlx_val v, const int64_t *sizes);
 
 /* One stage of names->src with all sizes as numbers, through `normal`; names that it invented get
- * theirs. Its inputs are those of the stage that are not by value (by_value[i]: NULL), in order, its
- * outputs the stage's. Errors: RLX_ERROR_UNSUPPORTED naming a node whose shape still depends on
+ * theirs. Its inputs are those of the stage that are not by value (by_value[i]: NULL), in order,
+ * its outputs the stage's. Errors: RLX_ERROR_UNSUPPORTED naming a node whose shape still depends on
  * data. */
 rlx_status pass_bind(size_names *names, const stage *s, rlx_tensor *const *by_value,
                      ir_normal normal, rlx_graph **out_graph);
@@ -40,7 +40,7 @@ rlx_status pass_bind(size_names *names, const stage *s, rlx_tensor *const *by_va
 /* A plan: the nodes of a concrete graph in order, cut into segments that one runner takes. */
 typedef enum plan_runner {
   PLAN_MLX,   /* onto MLX */
-  PLAN_TRACE, /* the same, recorded once and replayed */
+  PLAN_TRACE, /* the same, fused by MLX's compiler */
   PLAN_HOST   /* the reference, where an operation has no lowering */
 } plan_runner;
 

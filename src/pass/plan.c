@@ -12,7 +12,7 @@ void plan_free(plan *p) {
 static void find_last_uses(const rlx_graph *g, const plan *p, uint32_t *last) {
   for (uint32_t s = 0; s < p->n_steps; s++) {
     const ir_node *n = &g->nodes.data[p->steps[s].node];
-    for (uint32_t i = 0; i < n->n_out; i++) last[n->out.id + i] = s + 1; /* unused outputs die here */
+    for (uint32_t i = 0; i < n->n_out; i++) last[n->out.id + i] = s + 1; /* unused: dead at once */
     for (uint32_t i = 0; i < n->n_in; i++) last[n->in[i].id] = s + 1;
   }
   for (size_t i = 0; i < g->outputs.n; i++) last[g->outputs.data[i].value.id] = 0;

@@ -1,5 +1,5 @@
-/* pass/rules.c: what the rewrite rules of rules.def are made of: terms, and functions for what terms
- * cannot say (axes, attributes, sizes). */
+/* pass/rules.c: what the rewrite rules of rules.def are made of: terms, and functions for what
+ * terms cannot say (axes, attributes, sizes). */
 #include <math.h>
 #include <string.h>
 

@@ -13,6 +13,7 @@ typedef struct cutter {
   uint32_t *host_at; /* the first stage that can take its elements as constants */
   bool *known;       /* elements follow from shapes and constants */
   bool *cut;         /* the first output of a cut */
+  bool *number;      /* known, and a stage that takes it needs its elements */
   uint8_t *wanted;   /* outside its stage: WANTED, HOST */
   /* by node */
   uint32_t *level;
@@ -130,6 +131,21 @@ static rlx_status place(cutter *c, uint32_t index) {
 
 /* --- what stages hold */
 
+/* What follows from shapes and decides about attributes or branches must be constant in the stages
+ * where it does, and so must all that it is computed from. */
+static void mark_numbers(cutter *c) {
+  for (size_t i = c->g->nodes.n; i-- > 0;) {
+    const ir_node *n = &c->g->nodes.data[i];
+    bool number = false;
+    for (uint32_t k = 0; k < n->n_out; k++) number = number || c->number[n->out.id + k];
+    for (uint32_t k = 0; k < n->n_in; k++)
+      if (number || (k == 0 && n->op->traits & IR_CUT && !is_cut(c, n)))
+        c->number[n->in[k].id] = c->known[n->in[k].id];
+    for (uint32_t k = 0; k < n->n_dynamic; k++)
+      c->number[n->dynamic[k].value.id] = c->known[n->dynamic[k].value.id];
+  }
+}
+
 /* `v` is read in stage s: a leaf is put there, what another stage made arrives as an input. */
 static rlx_status need(cutter *c, rlx_val v, uint32_t s, bool by_value, uint32_t *seen_in) {
   const ir_node *n = graph_node_of(c->g, v);
@@ -169,7 +185,7 @@ static rlx_status list_nodes(cutter *c) {
 static rlx_status list_inputs(cutter *c, uint32_t s, uint32_t *seen_in) {
   for (size_t i = 0; i < c->out.data[s].nodes.n; i++) {
     const ir_node *n = &c->g->nodes.data[c->out.data[s].nodes.data[i]];
-    for (uint32_t k = 0; k < n->n_in; k++) RLX_TRY(need(c, n->in[k], s, false, seen_in));
+    for (uint32_t k = 0; k < n->n_in; k++) RLX_TRY(need(c, n->in[k], s, c->number[n->in[k].id], seen_in));
     for (uint32_t k = 0; k < n->n_dynamic; k++) RLX_TRY(need(c, n->dynamic[k].value, s, true, seen_in));
   }
   return RLX_OK;
@@ -189,6 +205,7 @@ static rlx_status list_outputs(cutter *c) {
 
 static rlx_status cut(cutter *c) {
   for (uint32_t i = 0; i < c->g->nodes.n; i++) RLX_TRY(place(c, i));
+  mark_numbers(c);
   for (size_t i = 0; i < c->g->outputs.n; i++) c->wanted[c->g->outputs.data[i].value.id] = HOST;
   if (c->out.n == 0) c->out.n = 1;
   c->out.data = mem_new(c->out.n, sizeof *c->out.data);
@@ -206,14 +223,16 @@ rlx_status stages_make(const rlx_graph *g, stages *out) {
               .host_at = mem_new(g->values.n, sizeof *c.host_at),
               .known = mem_new(g->values.n, sizeof *c.known),
               .cut = mem_new(g->values.n, sizeof *c.cut),
+              .number = mem_new(g->values.n, sizeof *c.number),
               .wanted = mem_new(g->values.n, sizeof *c.wanted),
               .level = mem_new(g->nodes.n + 1, sizeof *c.level)};
-  const bool room = c.at && c.host_at && c.known && c.cut && c.wanted && c.level;
+  const bool room = c.at && c.host_at && c.known && c.cut && c.number && c.wanted && c.level;
   const rlx_status status = room ? cut(&c) : status_memory(g->values.n * sizeof *c.at);
   mem_free(c.at);
   mem_free(c.host_at);
   mem_free(c.known);
   mem_free(c.cut);
+  mem_free(c.number);
   mem_free(c.wanted);
   mem_free(c.level);
   map_free(&c.names);

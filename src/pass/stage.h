@@ -1,12 +1,12 @@
 /* pass/stage.h: a graph cut where data decides what comes next.
  *
  * Most graphs are one stage: with the shapes of the inputs all other shapes are known. A node whose
- * result sizes depend on elements (nonzero), a node that runs sub-graphs (if, loop), and an attribute
- * that is computed from data (reshape to a size that the input tells) end a stage: its nodes run, the
- * `cuts` run on the host, and the next stage is prepared for the shapes that have arrived.
+ * result sizes depend on elements (nonzero), a node that runs sub-graphs (if, loop), and an
+ * attribute that is computed from data (reshape to a size that the input tells) end a stage: its
+ * nodes run, the `cuts` run on the host, and the next stage is prepared for what has arrived.
  *
- * Laws: each node stands in exactly one stage, or is a cut of one, but constants and params stand in
- * each stage that reads them. A stage reads what earlier stages and cuts made. */
+ * Laws: each node stands in exactly one stage, or is a cut of one, but constants and params stand
+ * in each stage that reads them. A stage reads what earlier stages and cuts made. */
 #ifndef PASS_STAGE_H
 #define PASS_STAGE_H
 

@@ -281,6 +281,7 @@ def values(items, dtype=np.int64):
 def add_late_cases():
     """What decides about shapes is an input of the run."""
     case((11, 18), "Slice", real(4, 5, 6), values([3, 1]), values([-9, 100]), values([2, 0]), values([-2, 1]))
+    case((11,), "Slice", real(1, 5), values([-2]), values([-5]), values([0]), values([-2]))
     case((11,), "Slice", real(4, 5), given([1]), given([4]), values([-1]), given([2]))
     case((13, 18), "Split", real(6, 4), values([1, 2, 3]), outputs=3)
     case((13,), "Pad", real(2, 3), values([1, 0, 2, 3]), real())
@@ -298,6 +299,12 @@ def add_late_cases():
         case((18,), operator, real(3, 4, 5), values([-1, 0]), keepdims=0)
         case((18,), operator, real(3, 4, 5), values([1]))
     case((18,), "ReduceSum", real(3, 4), values([]), noop_with_empty_axes=1)
+    branches = {name: helper.make_graph(
+        [helper.make_node("Constant", [], [name], value_floats=numbers)], name, [],
+        [helper.make_empty_tensor_value_info(name)])
+        for name, numbers in (("then_branch", [1.0, 2.0]), ("else_branch", [3.0, 4.0]))}
+    case((13,), "If", values([[True]], bool), **branches)
+    case((13,), "If", values([False], bool), **branches)
     case((11, 14), "CumSum", real(3, 4), values(-1, np.int32), reverse=1)
     case((14,), "Trilu", real(3, 4), values(-1), upper=0)
     case((11,), "OneHot", whole(0, 4, 2, 3), values(5), values([0.5, 2], np.float32), axis=1)
@@ -377,6 +384,8 @@ def add_microsoft_cases():
     fused("SkipLayerNormalization", x, y, row, real(8), real(8), epsilon=1e-3)
     fused("SkipLayerNormalization", x, y, row)
     fused("SkipSimplifiedLayerNormalization", x, y, row, real(8))
+    for name in ("SkipSimplifiedLayerNormalization", "SkipLayerNormalization"):
+        fused(name, x / 1000, y / 1000, row)  # so that the epsilon that is not given tells
     case((17,), "SimplifiedLayerNormalization", x, row)
     fused("FusedMatMul", x, real(8, 5), alpha=0.5)
     fused("FusedMatMul", real(2, 4, 3), real(2, 5, 4), transA=1, transB=1)
@@ -494,6 +503,17 @@ def add_fused_cases():
     fused("FusedGemm", real(3, 4), real(5, 4), real(5), alpha=0.5, transB=1, activation="Relu")
     fused("FusedGemm", real(3, 4), real(4, 5), activation="LeakyRelu", activation_alpha=0.2)
     fused("FusedGemm", real(3, 4), real(4, 5), real(5), activation="Tanh")
+    # One step on numbers that onnxruntime's rounding leaves as they are.
+    hidden, exact = 8, [whole(-128, 128, *shape) for shape in ((1, 1, 4), (2, 1, 8))]
+    for numbers in exact:
+        numbers[:, 0, :2] = -128, 127
+    x, state = (numbers.astype(np.float32) / 128 for numbers in exact)
+    weights = [whole(-64, 64, 2, n, 4 * hidden, dtype=np.int8).view(Given) for n in (4, hidden)]
+    for size in ((2,), (2, 4 * hidden)):
+        scale, zero = positive(*size).view(Given) / 64, given(np.zeros(size), np.int8)
+        fused("DynamicQuantizeLSTM", x, *weights, given(real(2, 8 * hidden), np.float32), None, state,
+              None, None, scale, zero, scale, zero, outputs=3, hidden_size=hidden,
+              direction="bidirectional")
 
 
 def build(opset):

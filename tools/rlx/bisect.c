@@ -1,5 +1,5 @@
-/* rlx/bisect.c: `rlx compare --bisect`: the first node, in the order of the graph, that differs from
- * the reference device. All values become outputs of two runs, so that nothing is run twice. */
+/* rlx/bisect.c: `rlx compare --bisect`: the first node, in the order of the graph, that differs
+ * from the reference device. All values become outputs of two runs: nothing is run twice. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

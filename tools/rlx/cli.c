@@ -127,7 +127,7 @@ static bool ends_in(const char *s, const char *end) {
   size_t n = strlen(s), m = strlen(end);
   return n > m && strcmp(s + n - m, end) == 0;
 }
-static bool ok_tensors(const char *s) { return ends_in(s, ".npz") || ends_in(s, ".safetensors"); }
+bool names_tensors(const char *s) { return ends_in(s, ".npz") || ends_in(s, ".safetensors"); }
 static bool ok_pair(const char *s) {
   const char *last = strrchr(s, '=');
   return last && last != s && last[1];
@@ -161,7 +161,7 @@ static const struct {
   const char *wants;
 } checks[] = {
     [CHECK_TEXT] = {ok_text, NULL},
-    [CHECK_TENSORS] = {ok_tensors, "a name that ends in .npz or .safetensors"},
+    [CHECK_TENSORS] = {names_tensors, "a name that ends in .npz or .safetensors"},
     [CHECK_PAIR] = {ok_pair, NULL},
     [CHECK_WORDS] = {NULL, NULL},
     [CHECK_SHAPE] = {ok_shape, "NAME=SIZE,SIZE,... with sizes that are whole numbers"},
@@ -196,7 +196,7 @@ static const flag_row *match_flag(const command *c, const char *arg, const char 
   return NULL;
 }
 
-/* Is an argument no flag? A negative number is none, so that it gets the message of a bad number. */
+/* Is an argument no flag? A negative number is none: it gets the message of a bad number. */
 static bool is_value(const char *arg) {
   return arg[0] != '-' || !arg[1] || (arg[1] >= '0' && arg[1] <= '9') || arg[1] == '.';
 }

@@ -19,7 +19,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
   C(doctor, "", 0, 0, "check that this machine computes right and fast; exit status 1 if not")    \
   C(ops, "", 0, 0, "list all operations and the ONNX operators that are read")                    \
   C(inspect, "MODEL", 1, 1, "show what a model file holds")                                       \
-  C(convert, "MODEL OUT.rlx", 2, 2, "write a model as a .rlx file, which opens without conversion") \
+  C(convert, "MODEL OUT.rlx", 2, 2, "write a model as a .rlx file, which opens at once")          \
   C(explain, "MODEL", 1, 1, "show what compiling makes of a model and how it runs")               \
   C(run, "MODEL", 1, 1, "run a model once and show its outputs")                                  \
   C(bench, "MODEL", 1, 1, "time a model")                                                         \
@@ -79,9 +79,9 @@ enum command_bit {
   F(NO_NORMALIZE, "no-normalize", 0, "", NONE, FOR(embed), "do not scale vectors to norm 1")      \
   F(BATCH, "batch", 0, "N", COUNT, FOR(embed), "texts in one run; default 32")                    \
   F(NODES, "nodes", 'v', "", NONE, FOR(inspect) | FOR(explain), "list every node")                \
-  F(NO_RULE, "no-rule", 0, "NAME", TEXT, FOR_DEVICE,                                               \
+  F(NO_RULE, "no-rule", 0, "NAME", TEXT, FOR_DEVICE,                                              \
     "leave out a rewrite rule (`rlx explain` lists them); repeatable")                            \
-  F(STRICT, "strict", 0, "", NONE, FOR_DEVICE, "leave out the rules that may change rounding")     \
+  F(STRICT, "strict", 0, "", NONE, FOR_DEVICE, "leave out the rules that may change rounding")    \
   F(FORCE, "force", 'f', "", NONE, FOR(convert), "replace OUT.rlx if it is there")                \
   F(QUIET, "quiet", 'q', "", NONE, FOR(convert), "print nothing")                                 \
   F(DOT, "dot", 0, "FILE", TEXT, FOR(inspect), "write the graph for Graphviz")                    \
@@ -102,13 +102,13 @@ typedef enum flag_check {
   CHECK_NONE, /* takes no value */
   CHECK_TEXT,
   CHECK_TENSORS, /* a name that ends in .npz or .safetensors */
-  CHECK_PAIR,   /* NAME=FILE, where the name may hold '=' too */
-  CHECK_SHAPE,  /* NAME=sizes */
-  CHECK_WORDS,  /* one of the list */
-  CHECK_WHOLE,  /* any uint64 */
-  CHECK_COUNT,  /* 1 or more */
-  CHECK_REAL,   /* 0 or more, may be a fraction */
-  CHECK_SECONDS /* the same up to a day */
+  CHECK_PAIR,    /* NAME=FILE, where the name may hold '=' too */
+  CHECK_SHAPE,   /* NAME=sizes */
+  CHECK_WORDS,   /* one of the list */
+  CHECK_WHOLE,   /* any uint64 */
+  CHECK_COUNT,   /* 1 or more */
+  CHECK_REAL,    /* 0 or more, may be a fraction */
+  CHECK_SECONDS  /* the same up to a day */
 } flag_check;
 
 typedef struct flag_row {
@@ -162,6 +162,7 @@ bool args_has(const args *a, flag_id flag);
 /* The number given, or `missing`; the parser has checked it. */
 uint64_t args_whole(const args *a, flag_id flag, uint64_t missing);
 double args_real(const args *a, flag_id flag, double missing);
+bool names_tensors(const char *path); /* by its end: a file of named tensors */
 /* 1 + the index of the word given in the flag's list, 0 if it was not given. */
 int args_word(const args *a, flag_id flag);
 /* Parses "1,3,224" into dims[RLX_MAX_RANK]; "" is the shape of a single number. */

@@ -1,5 +1,5 @@
-/* rlx/compare.c: `rlx compare`: one run against expected outputs, element by element, and against the
- * reference device (bisect.c). */
+/* rlx/compare.c: `rlx compare`: one run against expected outputs, element by element, and against
+ * the reference device (bisect.c). */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>

@@ -2,7 +2,6 @@
  * what is not right says what to do about it. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 #include "host.h"

@@ -13,18 +13,12 @@ enum { DEFAULT_TOP = 10 };
 
 typedef struct texts {
   const char **data; /* argv's, or lines of `input` */
-  size_t n, cap;
+  size_t n, room;
   text input;
 } texts;
 
 static void add(texts *t, const char *line) {
-  if (t->n == t->cap) {
-    const char **more = must_alloc(2 * t->cap + 64, sizeof *more);
-    for (size_t i = 0; i < t->n; i++) more[i] = t->data[i];
-    free(t->data);
-    t->data = more;
-    t->cap = 2 * t->cap + 64;
-  }
+  t->data = must_grow(t->data, t->n, &t->room, sizeof *t->data);
   t->data[t->n++] = line;
 }
 

@@ -1,4 +1,4 @@
-/* rlx/explain.c: `rlx explain`: what the rewrite rules did to a model, and how what is left runs. */
+/* rlx/explain.c: `rlx explain`: what the rewrite rules did to a model, and how the rest runs. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

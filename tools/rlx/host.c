@@ -230,13 +230,7 @@ bool host_list_folders(const char *path, const char *pattern, host_names *out_na
   for (struct dirent *e; (e = readdir(folder));) {
     if (e->d_name[0] == '.' || (pattern && fnmatch(pattern, e->d_name, 0) != 0)) continue;
     if (!is_folder(path, e->d_name)) continue;
-    if (out_names->n == room) {
-      char **more = must_alloc(2 * room + 64, sizeof *more);
-      for (size_t i = 0; i < room; i++) more[i] = out_names->data[i];
-      free(out_names->data);
-      out_names->data = more;
-      room = 2 * room + 64;
-    }
+    out_names->data = must_grow(out_names->data, out_names->n, &room, sizeof *out_names->data);
     text name = {0};
     text_add(&name, e->d_name);
     out_names->data[out_names->n++] = name.data;

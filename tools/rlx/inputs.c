@@ -68,8 +68,8 @@ static void add_row(text *t, const wanted_list *l, const wanted *w) {
 
 static int fail_unknown(const wanted_list *l, const char *where, const char *name, size_t n) {
   text t = {0};
-  text_addf(&t, "%s: '%.*s' is not an input or param of %s, which has %s", where, (int)n, name, l->path,
-            l->n ? "these:" : "none");
+  text_addf(&t, "%s: '%.*s' is not an input or param of %s, which has %s", where, (int)n, name,
+            l->path, l->n ? "these:" : "none");
   for (size_t i = 0; i < l->n; i++) add_row(&t, l, &l->rows[i]);
   fail("%s", t.data);
   text_free(&t);

@@ -318,10 +318,54 @@ static int write_dot(const rlx_graph *g, const char *path) {
   return code;
 }
 
+/* --- a file of tensors without a graph */
+
+static void tensors_text(const rlx_tensors *tensors, text *out) {
+  uint64_t bytes = 0;
+  text_add(out, "tensors\n");
+  for (size_t i = 0; i < rlx_tensors_count(tensors); i++) {
+    const rlx_tensor *t = rlx_tensors_at(tensors, i);
+    bytes += rlx_tensor_bytes(t);
+    text_add(out, "  ");
+    text_add_safe(out, rlx_tensors_name(tensors, i));
+    text_add(out, "  ");
+    text_add_shape(out, rlx_tensor_dtype(t), rlx_tensor_rank(t), rlx_tensor_dims(t));
+    text_add(out, "\n");
+  }
+  text_addf(out, "%zu tensors  ", rlx_tensors_count(tensors));
+  add_bytes(out, bytes);
+  text_add(out, "\n");
+}
+
+static void tensors_json(const rlx_tensors *tensors, text *out) {
+  json j = {out, false};
+  json_open(&j, NULL, '{');
+  json_open(&j, "tensors", '[');
+  for (size_t i = 0; i < rlx_tensors_count(tensors); i++) {
+    json_open(&j, NULL, '{');
+    json_text(&j, "name", rlx_tensors_name(tensors, i));
+    json_tensor_type(&j, rlx_tensors_at(tensors, i));
+    json_close(&j, '}');
+  }
+  json_close(&j, ']');
+  json_close(&j, '}');
+  text_add(out, "\n");
+}
+
+static int inspect_tensors(const args *a, text *out) {
+  rlx_tensors *tensors = NULL;
+  rlx_status status = rlx_tensors_load(a->operands[0], &tensors);
+  if (status != RLX_OK) return fail_status(status);
+  (args_has(a, FLAG_JSON) ? tensors_json : tensors_text)(tensors, out);
+  rlx_tensors_free(tensors);
+  return EXIT_OK;
+}
+
 int cmd_inspect(const args *a, text *out) {
   host_progress("reading the model");
   rlx_graph *g = NULL;
   rlx_status status = rlx_model_load(a->operands[0], NULL, &g);
+  if (status != RLX_OK && names_tensors(a->operands[0])) return inspect_tensors(a, out);
   if (status != RLX_OK) return fail_status(status);
   census c = take_census(g);
   (args_has(a, FLAG_JSON) ? inspect_json : inspect_text)(a, g, &c, out);

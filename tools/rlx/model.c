@@ -28,7 +28,7 @@ static const char *const mode_names[] = {"default", "lazy", "eager", "compiled"}
 const char *device_name(rlx_device device) { return device_names[device]; }
 const char *mode_name(rlx_mode mode) { return mode_names[mode]; }
 
-bool is_async(const args *a) {
+static bool is_async(const args *a) {
   const char *mode = args_value(a, FLAG_MODE);
   return mode && strcmp(mode, "async") == 0;
 }

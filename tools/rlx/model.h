@@ -31,9 +31,7 @@ int inputs_gather(const args *a, const rlx_graph *g, rlx_tensors **out_inputs,
 
 const char *device_name(rlx_device device);
 const char *mode_name(rlx_mode mode);
-/* --mode async: runs are submitted, in the default mode. */
-bool is_async(const args *a);
-/* The mode for a report: that of the executable, or "async". */
+/* The mode for a report: that of the executable, or "async": its runs are submitted. */
 const char *run_mode_name(const args *a, const rlx_exec *exec);
 /* The arguments of a run by position. */
 typedef struct bound {
@@ -51,6 +49,7 @@ void text_add_type(text *t, const rlx_graph *g, rlx_val value);
 /* One element (run.c); with `as_json` set it is exact, a c64 is [re,im], NaN and infinities are
  * null. */
 void text_add_element(text *t, const rlx_tensor *tensor, int64_t index, bool as_json);
+void json_tensor_type(json *j, const rlx_tensor *tensor); /* its dtype and shape (run.c) */
 
 /* Element by element: |got - want| <= atol + rtol |want|; integers and bools are equal. NaN agrees
  * with NaN, an infinity with itself (compare.c). */
@@ -68,8 +67,8 @@ typedef struct deviation {
 } deviation;
 deviation deviation_of(const rlx_tensor *got, const rlx_tensor *want, tolerance t);
 static inline bool deviation_is_fine(const deviation *d) { return d->alike && d->n_off == 0; }
-/* "3 of 6 elements differ, max error 0.5 at [0,1]: got 1.5, want 1; max relative error 0.5; first at
- * [0,0]: got 1, want 1.1", or why they have nothing in common. */
+/* "3 of 6 elements differ, max error 0.5 at [0,1]: got 1.5, want 1; max relative error 0.5; first
+ * at [0,0]: got 1, want 1.1", or why they have nothing in common. */
 void text_add_deviation(text *t, const rlx_tensor *got, const rlx_tensor *want,
                         const deviation *d);
 

@@ -1,6 +1,5 @@
 /* rlx/profile.c: --trace and --profile: one recording of the library's, written as a timeline and
  * summed up by operation and by node. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +7,9 @@
 
 enum { TOP_NODES = 10 };
 
-static bool is_wanted(const args *a) { return args_has(a, FLAG_TRACE) || args_has(a, FLAG_PROFILE); }
+static bool is_wanted(const args *a) {
+  return args_has(a, FLAG_TRACE) || args_has(a, FLAG_PROFILE);
+}
 
 int recording_start(const args *a) {
   if (!is_wanted(a)) return EXIT_OK;

@@ -113,14 +113,18 @@ static void json_element(json *j, const char *key, const rlx_tensor *t, int64_t 
   text_free(&value);
 }
 
-static void show_json(json *j, const char *name, const rlx_tensor *t) {
-  summary s = summarise(t);
-  json_open(j, NULL, '{');
-  json_text(j, "name", name);
+void json_tensor_type(json *j, const rlx_tensor *t) {
   json_text(j, "dtype", rlx_dtype_get(rlx_tensor_dtype(t))->name);
   json_open(j, "shape", '[');
   for (size_t i = 0; i < rlx_tensor_rank(t); i++) json_int(j, NULL, rlx_tensor_dims(t)[i]);
   json_close(j, ']');
+}
+
+static void show_json(json *j, const char *name, const rlx_tensor *t) {
+  summary s = summarise(t);
+  json_open(j, NULL, '{');
+  json_text(j, "name", name);
+  json_tensor_type(j, t);
   json_element(j, "min", t, s.min);
   json_element(j, "max", t, s.max);
   json_real(j, "mean", s.mean);

@@ -16,6 +16,12 @@ static void *must(void *p) {
 
 void *must_alloc(size_t count, size_t size) { return must(calloc(count ? count : 1, size)); }
 
+void *must_grow(void *list, size_t n, size_t *room, size_t size) {
+  if (n < *room) return list;
+  *room = 2 * *room + 64;
+  return must(realloc(list, *room * size));
+}
+
 static void reserve(text *t, size_t more) {
   if (t->n + more + 1 <= t->cap) return;
   t->cap = 2 * t->cap + more + 64;

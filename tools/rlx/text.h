@@ -30,6 +30,8 @@ void text_pad(text *t, size_t line_start, size_t column); /* spaces up to a colu
 void text_free(text *t);
 
 void *must_alloc(size_t count, size_t size); /* zeroed; never NULL */
+/* The list of n items, moved to where there is room for more once it is full. */
+void *must_grow(void *list, size_t n, size_t *room, size_t size);
 
 /* JSON: the caller names what it opens and closes, the writer puts the commas. A NULL key is an
  * element of an array. Reals that JSON has no number for become null, invalid UTF-8 U+FFFD. */
