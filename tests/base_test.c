@@ -92,7 +92,9 @@ static void test_map(void **state) {
     assert_true(map_get_u64(&numbers, (uint64_t)i << 40, &value) && value == (uint64_t)i + 1);
   }
   assert_true(map_put(&texts, "n7", 99) && map_get(&texts, "n7", &value) && value == 99);
+  assert_true(map_put_new(&texts, "n7", 5) && map_get(&texts, "n7", &value) && value == 99);
   assert_int_equal(texts.n, N);
+  assert_true(map_put_new(&texts, "new", 5) && map_get(&texts, "new", &value) && value == 5);
   assert_false(map_get(&texts, "other", &value));
   assert_false(map_get_u64(&numbers, 3, &value));
   map_free(&texts);

@@ -148,6 +148,12 @@ static const char *const attributes[] = {
     "%9 = if(%7, %8) then_graph=graph \"a\" { %1 = input name=\"i\" dtype=i64 dims=[1,m] return %1 \"o\" } "
     "else_graph=graph \"b\" { %1 = input name=\"i\" dtype=i64 dims=[1,m] %2 = neg(%1) return %2 \"o\" } "
     "return %9 \"y\"",
+    /* the same, and the branch has a size that shapes tell when it takes the node's place */
+    "%4 = shape_of(%1) %5 = reduce_prod(%4) %6 = constant data=i64[]{3} %7 = lt(%5, %6) "
+    "%8 = if(%7, %1) then_graph=graph \"a\" { %1 = input name=\"i\" dtype=f32 dims=[m] return %1 \"o\" } "
+    "else_graph=graph \"b\" { %1 = input name=\"i\" dtype=f32 dims=[m] %2 = constant data=i64[1]{1} "
+    "%3 = shape_of(%1) %4 = mod(%3, %2) %5 = sub(%4, %2) %6 = reshape(%1) dims=%5 "
+    "%7 = reshape(%6) dims=[-1] return %7 \"o\" } return %8 \"y\"",
 };
 
 static const char *const header =

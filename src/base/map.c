@@ -75,6 +75,10 @@ bool map_get(const map *m, const char *key, uint64_t *out_value) {
   return get(m, key, hash_text(key), out_value);
 }
 
+bool map_put_new(map *m, const char *key, uint64_t value) {
+  return map_get(m, key, &(uint64_t){0}) || map_put(m, key, value);
+}
+
 bool map_put_u64(map *m, uint64_t key, uint64_t value) { return put(m, NULL, key, value); }
 
 bool map_get_u64(const map *m, uint64_t key, uint64_t *out_value) {

@@ -18,6 +18,7 @@ typedef struct map {
   size_t n, cap;
 } map;
 bool map_put(map *m, const char *key, uint64_t value); /* replaces; false: out of memory */
+bool map_put_new(map *m, const char *key, uint64_t value); /* replaces nothing */
 bool map_get(const map *m, const char *key, uint64_t *out_value);
 bool map_put_u64(map *m, uint64_t key, uint64_t value);
 bool map_get_u64(const map *m, uint64_t key, uint64_t *out_value);

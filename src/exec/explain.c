@@ -35,13 +35,13 @@ static rlx_how how_of(const rlx_exec *e, const ir_node *n) {
   return h->expand ? RLX_HOW_EXPANDED : RLX_HOW_HOST;
 }
 
+static bool is_host(rlx_how how) { return how == RLX_HOW_HOST || how == RLX_HOW_CONTROL; }
+
 static const char *runner_of(const rlx_exec *e, rlx_how how) {
   static const char *const names[] = {
       [PLAN_MLX] = "mlx", [PLAN_TRACE] = "trace", [PLAN_HOST] = "host"};
-  return how == RLX_HOW_HOST || how == RLX_HOW_CONTROL ? "host" : names[exec_runner(e)];
+  return names[is_host(how) ? PLAN_HOST : exec_runner(e)];
 }
-
-static bool is_host(rlx_how how) { return how == RLX_HOW_HOST || how == RLX_HOW_CONTROL; }
 
 /* Where a walk over the steps stands. */
 typedef struct walk {

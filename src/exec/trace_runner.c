@@ -1,6 +1,6 @@
 /* exec/trace_runner.c: segments recorded and replayed, which saves lowering their steps in each
- * run. Those that MLX fuses are recorded when a variant runs them first, others the second time:
- * shapes that come once then cost nothing.
+ * run, and on a GPU lets MLX fuse them. They are recorded when a variant runs them a second time:
+ * fusing may take a minute, and shapes that come once shall not pay for it.
  *
  * Laws: all with the runtime lock held, which guards the recordings too. What may differ between
  * runs is an input of the trace: inputs, params, values of other segments; constants stay in it. A
@@ -141,8 +141,10 @@ rlx_status run_recorded(run *r, const plan_segment *s) {
   if (!v->recordings) v->recordings = mem_new(v->plan.n_segments, sizeof *v->recordings);
   if (!v->recordings) return status_memory(v->plan.n_segments * sizeof *v->recordings);
   recording *t = &v->recordings[s - v->plan.segments];
-  /* While spans are recorded they shall show the steps. */
-  if (s->runner == PLAN_MLX && (!t->ran || span_recording())) {
+  /* On a CPU only tests fuse, and they want to see it done. While spans are recorded they shall show
+   * the steps of what is not fused. */
+  const bool fused = s->runner == PLAN_TRACE, at_once = fused && r->e->device == RLX_DEVICE_CPU;
+  if (!at_once && (!t->ran || (!fused && span_recording()))) {
     t->ran = true;
     return run_steps(r, s);
   }

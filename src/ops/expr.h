@@ -13,7 +13,7 @@ typedef struct expr_call {
   const void *attrs;
   const rlx_val *in;
   size_t n_in;
-  rlx_val out[2]; /* vjp: the first outputs of the node; expand with several outputs: filled */
+  rlx_val out[2]; /* vjp: the first outputs of the node */
   rlx_val grad;   /* vjp: upstream gradient of the first output */
 } expr_call;
 

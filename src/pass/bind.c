@@ -104,8 +104,7 @@ static rlx_dim same_dim(void *ctx, rlx_dim d) {
 /* `dim` is what stands for a name of src. */
 static rlx_status learn_name(binder *b, const char *name, rlx_dim dim) {
   map *known = b->names ? &b->names->names : &b->renamed;
-  const bool news = name && !map_get(known, name, &(uint64_t){0});
-  return !news || map_put(known, name, (uint64_t)dim) ? RLX_OK : status_memory(0);
+  return !name || map_put_new(known, name, (uint64_t)dim) ? RLX_OK : status_memory(0);
 }
 
 /* Names that src invented for these outputs have numbers now, or are other names. */
@@ -185,8 +184,7 @@ static bool is_live(const ir_node *n, const uint32_t *uses) {
 static rlx_status note_maker(const rlx_graph *g, rlx_ints dims, rlx_val maker, map *out) {
   for (size_t i = 0; i < dims.n; i++) {
     const char *name = dim_name(&g->dims, dims.data[i]);
-    if (name && !map_get(out, name, &(uint64_t){0}) && !map_put(out, name, maker.id))
-      return status_memory(0);
+    if (name && !map_put_new(out, name, maker.id)) return status_memory(0);
   }
   return RLX_OK;
 }

@@ -95,8 +95,7 @@ static uint32_t sizes_at(cutter *c, const ir_node *n) {
 static rlx_status note_names(cutter *c, rlx_ints dims, uint32_t level) {
   for (size_t k = 0; k < dims.n; k++) {
     const char *name = dim_name(&c->g->dims, dims.data[k]);
-    if (name && !map_get(&c->names, name, &(uint64_t){0}) && !map_put(&c->names, name, level))
-      return status_memory(0);
+    if (name && !map_put_new(&c->names, name, level)) return status_memory(0);
   }
   return RLX_OK;
 }

@@ -4,9 +4,9 @@
 Each model runs on random and on realistic inputs, at batch 1 and 3, at two sizes where its dims are
 dynamic, in every mode. A model with state runs over several frames and carries its own state. An
 output agrees when max|got - want| is at most 1e-4 max|want|; that of a quantised model when it is
-nearer to onnxruntime's than onnxruntime's is to that of the f32 model. Without names all models run,
-and each once more with MLX's compiler on the CPU, where g++ is there, which takes a minute or so for
-each. Run it by `scripts/fetch.py oracle`.
+nearer to onnxruntime's than onnxruntime's is to that of the f32 model. Without names all models
+run, and each once more with MLX's compiler on the CPU, where g++ is there, which takes a minute or
+so for each. Run it by `scripts/fetch.py oracle`.
 """
 import os
 import pathlib
@@ -59,7 +59,8 @@ def page(random, shape):
         for top in range(2 * scale, shape[2] - height, 11 * scale):
             for left in range(2 * scale, shape[3] - width, 6 * scale):
                 if random.random() < 0.85:  # else a space
-                    one[:, top:top + height, left:left + width] -= 2 * glyphs[random.choice(len(glyphs))]
+                    glyph = glyphs[random.choice(len(glyphs))]
+                    one[:, top:top + height, left:left + width] -= 2 * glyph
     return image
 
 
@@ -69,11 +70,12 @@ def tokens(random, shape):
 
 def files(random, shape):
     """The first and the last bytes of files of this repository, as magika wants them."""
-    rows = []
-    for name in ("README.md", "Makefile", "tests/oracle/models.py")[:shape[0]]:
-        content, half = list((ROOT / name).read_bytes().strip()), shape[1] // 2
-        rows.append((content[:half] + [256] * half)[:half] + ([256] * half + content[-half:])[-half:])
-    return np.array(rows, np.int32)
+    rows, half = np.full(shape, 256, np.int32), shape[1] // 2
+    for row, name in zip(rows, ("README.md", "Makefile", "tests/oracle/models.py")):
+        content = np.frombuffer((ROOT / name).read_bytes().strip(), np.uint8)
+        row[:half][:len(content)] = content[:half]
+        row[half:][-len(content):] = content[-half:]
+    return rows
 
 
 def speech(time):
@@ -163,10 +165,11 @@ def run_rlx(rlx, path, mode, folder):
         np.savez(folder / "in.npz", **inputs)
         command = ["bench", "--min-seconds", "0", "--mode", "compiled"] if mode in REPLAYS else [
             "run", "--mode", mode]
-        command += ["--inputs", folder / "in.npz", "--output", folder / "out.npz", "--device", "cpu"]
-        done = subprocess.run([rlx, *command, path], capture_output=True, text=True, env=where)
+        command += ["--device", "cpu", "--inputs", folder / "in.npz",
+                    "--output", folder / "out.npz", path]
+        done = subprocess.run([rlx, *command], capture_output=True, text=True, env=where)
         if done.returncode != 0:
-            raise RuntimeError(f"rlx {command[0]} ended with {done.returncode}: {done.stderr.strip()}")
+            raise RuntimeError(f"rlx {command[0]}: {done.returncode}, {done.stderr.strip()}")
         with np.load(folder / "out.npz") as outputs:
             return dict(outputs)
     return run
@@ -186,7 +189,9 @@ def difference(got, want, exact):
     if got.shape != want.shape or got.dtype != want.dtype:
         return f"is {got.dtype}{list(got.shape)}, should be {want.dtype}{list(want.shape)}"
     error = np.abs(got - want).max()
-    limit = TOLERANCE * np.abs(want).max() + ROUNDING if exact is None else np.abs(want - exact).max()
+    limit = TOLERANCE * np.abs(want).max() + ROUNDING
+    if exact is not None:
+        limit = np.abs(want - exact).max()
     return None if error <= limit else f"differs by {error:.2e}, may by {limit:.2e}"  # so does NaN
 
 
