@@ -16,7 +16,8 @@ static const struct {
 } roads[] = {{RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT},
              {RLX_DEVICE_DEFAULT, RLX_MODE_LAZY},
              {RLX_DEVICE_DEFAULT, RLX_MODE_EAGER},
-             {RLX_DEVICE_DEFAULT, RLX_MODE_COMPILED}};
+             {RLX_DEVICE_DEFAULT, RLX_MODE_COMPILED},
+             {RLX_DEVICE_DEFAULT, RLX_MODE_DEFAULT}}; /* no options at all */
 enum { N_ROADS = sizeof roads / sizeof roads[0] };
 
 static rlx_graph *parse(const char *text) {
@@ -30,7 +31,7 @@ static rlx_exec *compile(const rlx_graph *g, size_t road) {
   rlx_exec *e;
   o.device = roads[road].device;
   o.mode = roads[road].mode;
-  if (rlx_compile(g, &o, &e) != RLX_OK) fail_msg("%s", rlx_last_error());
+  if (rlx_compile(g, o.device || o.mode ? &o : NULL, &e) != RLX_OK) fail_msg("%s", rlx_last_error());
   return e;
 }
 

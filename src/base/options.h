@@ -8,17 +8,19 @@
 
 /* Fills *dst (dst_size bytes) from what a caller compiled against another version may have passed:
  * fields that it does not know are zero, fields that we do not know must be zero. `src` may be
- * NULL: all zero. Errors: RLX_ERROR_ARGUMENT. */
+ * NULL: all zero. Its struct_size becomes ours, so that *dst can be handed on.
+ * Errors: RLX_ERROR_ARGUMENT. */
 static inline rlx_status options_read(void *dst, size_t dst_size, const void *src) {
-  uint32_t given = 0;
+  const uint32_t known = (uint32_t)dst_size;
+  uint32_t given = sizeof given;
   memset(dst, 0, dst_size);
-  if (!src) return RLX_OK;
-  memcpy(&given, src, sizeof given);
+  if (src) memcpy(&given, src, sizeof given);
   if (given < sizeof given || given > 4096) {
     return status_set(RLX_ERROR_ARGUMENT,
                       "options: struct_size is %u; start with RLX_OPTIONS(type)", given);
   }
-  memcpy(dst, src, given < dst_size ? given : dst_size);
+  if (src) memcpy(dst, src, given < dst_size ? given : dst_size);
+  memcpy(dst, &known, sizeof known);
   for (size_t i = dst_size; i < given; i++) {
     if (((const unsigned char *)src)[i]) {
       return status_set(RLX_ERROR_ARGUMENT,
