@@ -60,9 +60,9 @@ FLOAT, INT64, STRING = 1, 7, 8  # TensorProto.DataType
 
 
 def onnx_model(op, inputs, outputs, label=""):
-    """One node; inputs and outputs are {name: (type, shape)}."""
+    """One node; inputs and outputs are {name: (type, shape)}, an open size is its name, or ""."""
     def info(name, dtype, shape):
-        dims = b"".join(pb(1, pb(1, size)) for size in shape)
+        dims = b"".join(pb(1, pb(2 if isinstance(size, str) else 1, size)) for size in shape)
         return pb(1, name) + pb(2, pb(1, pb(1, dtype) + pb(2, dims)))
     node = b"".join(pb(1, name) for name in inputs) + b"".join(pb(2, name) for name in outputs)
     graph = pb(1, node + pb(3, label) + pb(4, op)) + pb(2, "test")

@@ -229,6 +229,9 @@ def test_explain(rlx):
     check([s["op"] for s in found["steps"]] == ["silu", "nonzero", "neg"], "steps", found["steps"])
     check([s["segment"] for s in found["steps"]] == [0, 1, 2], "segments", found["steps"])
     check(found["n_mlx"] == 2 and found["n_late_sizes"] == 2, "counts", found)
+    x = {"x": (FLOAT, ("", 3))}
+    rlx.folder.joinpath("nameless.onnx").write_bytes(onnx_model("Relu", x, {"y": x["x"]}))
+    rlx.expect(OK, ["x  f32[?0,3]", "late sizes    in 0 steps"], "explain", "nameless.onnx")
     for flags in (["--strict"], ["--no-rule", "relu", "--no-rule", "silu"], ["--device", "reference"]):
         found = rlx.json("explain", "silu.rlx", *flags)
         off = {rule["name"]: rule["off"] for rule in found["rules"]}
@@ -503,7 +506,8 @@ def test_embed(rlx):
         texts = [text["text"] for text in json.loads(result.stdout)["embeddings"]]
         check(texts == operands[:-1] + ["a", "", "b a\ufffd"], "lines of standard input", texts)
     rlx.expect(FAILED, ["no texts"], *base)
-    rlx.expect(FAILED, ["missing"], "embed", "--model", "missing", "a")
+    rlx.expect(FAILED, ["missing: no such folder"], "embed", "--model", "missing", "a")
+    rlx.expect(FAILED, ["neither tokenizer.json nor vocab.txt"], "embed", "--model", ".", "a")
     rlx.expect(FAILED, ["affine.rlx"], "embed", "--model", "affine.rlx", "a")
 
 
@@ -548,7 +552,7 @@ def test_conformance(rlx):
                "--filter", "a?[de]s")
     found = rlx.json("conformance", "nodes", "--filter", "text")
     check(found["skipped"] == 1 and found["cases"][0]["reason"] == "string", "--json", found)
-    rlx.expect(FAILED, ["no case"], "conformance", "nodes", "--filter", "nothing*")
+    rlx.expect(FAILED, ["no case", "'nothing*'"], "conformance", "nodes", "--filter", "nothing*")
     rlx.expect(FAILED, ["missing"], "conformance", "missing")
     rlx.expect(FAILED, ["no/r.tsv: cannot write"], "conformance", "nodes", "--report", "no/r.tsv")
 

@@ -31,7 +31,8 @@ static rlx_exec *compile(const rlx_graph *g, size_t road) {
   rlx_exec *e;
   o.device = roads[road].device;
   o.mode = roads[road].mode;
-  if (rlx_compile(g, o.device || o.mode ? &o : NULL, &e) != RLX_OK) fail_msg("%s", rlx_last_error());
+  const rlx_exec_options *given = o.device || o.mode ? &o : NULL;
+  if (rlx_compile(g, given, &e) != RLX_OK) fail_msg("%s", rlx_last_error());
   return e;
 }
 

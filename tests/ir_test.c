@@ -130,6 +130,9 @@ static void dims_survive_overflow(void **unused) {
     d = rlx_dim_combine(g, RLX_DIM_FLOORDIV, rlx_dim_combine(g, RLX_DIM_ADD, d, 1), 2);
   assert_false(dim_known(d));
   assert_false(dim_known(rlx_dim_combine(g, RLX_DIM_FLOORDIV, rlx_dim_named(g, "n"), 0)));
+  d = rlx_dim_combine(g, RLX_DIM_ADD, rlx_dim_named(g, "n"), RLX_DIM_HANDLES);
+  d = rlx_dim_combine(g, RLX_DIM_ADD, d, -1);
+  assert_non_null(dim_name(&g->dims, d)); /* its number would read as a handle */
   assert_int_equal(rlx_graph_status(g), RLX_OK);
   rlx_graph_free(g);
 }

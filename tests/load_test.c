@@ -505,6 +505,36 @@ static void test_bombs(void **state) {
   expect_failure(load(&m, &few, &g), RLX_ERROR_LIMIT, "1001 nodes, the limit is 1000");
 }
 
+/* A branch: b is that operator of x. */
+static void put_branch(str *node, const char *name, const char *op) {
+  str attr = {0}, graph = {0};
+  put_node(&graph, op, "", "x", "b");
+  put_output(&graph, "b");
+  put_text(&attr, 1, name);
+  put_message(&attr, 6, &graph);
+  put_int(&attr, 20, 5);
+  put_message(node, 5, &attr);
+}
+
+/* Branches of other ranks take what follows with them; where that does not fit one of them, what it
+ * captured before is captured for the other. */
+static void test_split(void **state) {
+  (void)state;
+  rlx_graph *g = NULL;
+  str graph = {0}, split = node("If", "", "c", "y");
+  put_input(&graph, "c", BOOL, "");
+  put_input(&graph, "x", FLOAT, "n");
+  put_branch(&split, "then_branch", "Relu");
+  put_branch(&split, "else_branch", "Flatten");
+  put_message(&graph, 1, &split);
+  put_node(&graph, "Det", "", "y", "z"); /* of no vector */
+  put_output(&graph, "z");
+  str m = model(&graph);
+  expect_ok(load(&m, NULL, &g));
+  assert_int_equal(rlx_val_rank(g, rlx_graph_output_value(g, 0)), 0);
+  rlx_graph_free(g);
+}
+
 /* --- options and damage */
 
 static void test_options(void **state) {
@@ -561,7 +591,8 @@ int main(void) {
       cmocka_unit_test(test_initializer_as_input), cmocka_unit_test(test_bad_graphs),
       cmocka_unit_test(test_preflight),    cmocka_unit_test(test_bad_tensors),
       cmocka_unit_test(test_external),     cmocka_unit_test(test_functions),
-      cmocka_unit_test(test_bombs),        cmocka_unit_test(test_options),
+      cmocka_unit_test(test_bombs),        cmocka_unit_test(test_split),
+      cmocka_unit_test(test_options),
       cmocka_unit_test(test_damage),
   };
   return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

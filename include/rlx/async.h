@@ -6,9 +6,9 @@
  *   Owner:   the submitter; rlx_ticket_free at any time. The executable may be freed before.
  *   Threads: every call from any thread, several may wait for one ticket. A thread that holds the
  *            runtime lock cannot wait: RLX_ERROR_STATE.
- *   Errors:  a submit fails for what is wrong with the call; how the run itself failed is kept on
- *            the ticket and said by each wait and read. RLX_ERROR_FORKED in a child of a process
- *            that had submitted something.
+ *   Errors:  a submit checks its pointers and the number of outputs. All else, wrong inputs too, is
+ *            how the run failed: kept on the ticket and said by each wait and read.
+ *            RLX_ERROR_FORKED in a child of a process that had submitted something.
  * At exit a process waits some seconds for runs under way; what has not begun never does. */
 #ifndef RLX_ASYNC_H
 #define RLX_ASYNC_H

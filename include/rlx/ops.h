@@ -31,7 +31,9 @@ typedef const char *rlx_ct_word;
 typedef const char *rlx_ct_text;
 typedef rlx_dtype rlx_ct_dtype;
 typedef rlx_tensor *rlx_ct_tensor;
-typedef rlx_graph *rlx_ct_graph; /* retained; it must not change from then on */
+typedef rlx_graph *rlx_ct_graph; /* of `if` and `loop`: retained; it must not change from then on.
+  * Operands are matched to its inputs by position, not by name, with equal dtypes. It sees nothing
+  * else of the graph around it, and has no params. */
 
 /* Walk an attribute list (type, name, default)...: a walker W is W_1 and W_2, which call each
  * other, and W_1_END, W_2_END, which are empty. */

@@ -55,7 +55,8 @@ typedef enum rlx_status {
 RLX_API const char *rlx_status_name(rlx_status status);
 RLX_API const char *rlx_status_text(rlx_status status);
 
-/* The sentence of the last failure on the calling thread, "" before the first.
+/* The sentence of the last failure on the calling thread, "" before the first. To be read after a
+ * call that failed: one that succeeds may leave the sentence of something it tried.
  * Owner: the library; valid until the next failing call on this thread. */
 RLX_API const char *rlx_last_error(void);
 

@@ -123,7 +123,13 @@ rlx_status exec_take_params(rlx_exec *e, resident ***out_params) {
   return status_set(RLX_ERROR_STATE, "param '%s' has not been set", g->params.data[missing].name);
 }
 
-/* Values that no stage makes: inputs, and constants and params that a cut or the caller reads. */
+static void hold_constant(run *r, rlx_val v) {
+  rlx_tensor *constant = graph_constant(r->e->graph, v);
+  cell *c = &r->cells[v.id];
+  if (constant && !c->tensor) *c = (cell){.tensor = rlx_tensor_retain(constant), .shared = true};
+}
+
+/* Values that no stage makes: inputs, params, and constants that a cut or the caller reads. */
 static rlx_status set_cells(run *r) {
   const rlx_graph *g = r->e->graph;
   r->cells = mem_new(g->values.n, sizeof *r->cells);
@@ -133,10 +139,12 @@ static rlx_status set_cells(run *r) {
   for (size_t i = 0; i < g->params.n; i++)
     r->cells[g->params.data[i].value.id] =
         (cell){.tensor = rlx_tensor_retain(r->params[i]->tensor), .shared = true};
-  for (uint32_t v = 1; v < g->values.n; v++) {
-    rlx_tensor *constant = graph_constant(g, (rlx_val){v});
-    if (constant) r->cells[v] = (cell){.tensor = rlx_tensor_retain(constant), .shared = true};
-  }
+  for (size_t i = 0; i < g->outputs.n; i++) hold_constant(r, g->outputs.data[i].value);
+  for (size_t k = 0; k < r->e->stages.n; k++)
+    for (size_t i = 0; i < r->e->stages.data[k].cuts.n; i++) {
+      const ir_node *n = &g->nodes.data[r->e->stages.data[k].cuts.data[i]];
+      for (uint32_t j = 0; j < n->n_in; j++) hold_constant(r, n->in[j]);
+    }
   return RLX_OK;
 }
 

@@ -168,7 +168,10 @@ static void poly_of(const dim_table *t, rlx_dim d, poly *out) {
 }
 
 static rlx_dim poly_dim(dim_table *t, const poly *p) {
-  if (p->n == 0) return dim_known(p->constant) ? p->constant : dim_fresh(t);
+  bool numbers = dim_known(p->constant); /* lower ones would read as handles */
+  for (size_t i = 0; i < p->n; i++) numbers = numbers && dim_known(p->terms[i].coef);
+  if (!numbers) return dim_fresh(t);
+  if (p->n == 0) return p->constant;
   if (p->n == 1 && p->constant == 0 && p->terms[0].coef == 1 && p->terms[0].n == 1)
     return handle_of(p->terms[0].atoms[0]);
   dim_expr e = {.kind = DIM_SUM, .constant = p->constant, .n = p->n, .terms = p->terms};

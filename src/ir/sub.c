@@ -58,7 +58,7 @@ static rlx_status learn_node(graph_sizes *s, const ir_node *n, const rlx_val *va
         return status_memory(0);
     }
   }
-  for (uint32_t k = 0; k < n->n_out; k++) /* last: where the number is -1, the result's size is not */
+  for (uint32_t k = 0; k < n->n_out; k++) /* last: a -1 stands for another size */
     RLX_TRY(learn(s, &s->sub->values.data[n->out.id + k].type,
                   &graph_value(s->g, vals[n->out.id + k])->type, true));
   return RLX_OK;

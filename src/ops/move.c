@@ -72,7 +72,7 @@ static rlx_dim slice_extent(ir_infer *c, rlx_dim n, rlx_dim start, rlx_dim stop,
     const bool plain = not_negative(c, start), back = dim_known(stop) && stop < 0;
     const rlx_dim from = plain ? start : slice_bound(c, n, start);
     const rlx_dim to = plain && back ? infer_add(c, n, stop) : slice_bound(c, n, stop);
-    if (from == -1 || to == -1) return dim_fresh(t); /* a name within the size had no node to tell it */
+    if (from == -1 || to == -1) return dim_fresh(t); /* a whole size: nodes tell names */
     extent = dim_combine(t, RLX_DIM_MAX, infer_sub(c, to, from), 0);
   }
   return dim_combine(t, RLX_DIM_CEILDIV, extent, step);
@@ -148,7 +148,9 @@ RLX_BLOCK(slice) = {
         "f32[7] starts=[1] stops=[7] steps=[4]; f32[4] starts=[3] stops=[3];"
         "f32[4] starts=[-9] stops=[9]; f32[4] starts=[9] stops=[-9] steps=[-9223372036854775808];"
         "c64[3,2] starts=[1] stops=[2]; f32[0,3] starts=[0,1] stops=[5,2];"
-        "f32[0] starts=[-1] stops=[-9] steps=[-1]; f32[3,2]; f32[1] starts=[-2] stops=[-5] steps=[-2];"
+        "f32[0] starts=[-1] stops=[-9] steps=[-1]; f32[3,2];"
+        "f32[1] starts=[-2] stops=[-5] steps=[-2];"
+        "f32[5] starts=[1] stops=[-4611686018427387904];"
         "f32[0] starts=[0] stops=[-9] steps=[-1];"
         "f32[4] starts=[0] stops=[1] steps=[0] !argument; f32[4] starts=[0,0] stops=[1,1] !shape;"
         "f32[4] starts=[0] stops=[1,2] !argument;"

@@ -266,6 +266,12 @@ static rlx_status read_config(rlx_tokenizer *t, const cJSON *config) {
 
 /* --- files */
 
+static rlx_status no_tokenizer(const char *path) {
+  const char *why = io_is_there(path) ? "neither tokenizer.json nor vocab.txt is in it"
+                                      : "no such folder";
+  return status_set(RLX_ERROR_IO, "%s: %s", path, why);
+}
+
 static rlx_status load_folder(rlx_tokenizer *t, const char *path) {
   cJSON *json = NULL;
   RLX_TRY(json_load(path, "tokenizer.json", &json));
@@ -275,7 +281,8 @@ static rlx_status load_folder(rlx_tokenizer *t, const char *path) {
   } else {
     str vocab = {NULL, 0, 0, false};
     str_addf(&vocab, "%s/vocab.txt", path);
-    status = vocab.failed ? status_memory(vocab.cap) : read_vocab(t, vocab.data);
+    if (vocab.failed) status = status_memory(vocab.cap);
+    else status = io_is_there(vocab.data) ? read_vocab(t, vocab.data) : no_tokenizer(path);
     str_free(&vocab);
     if (status == RLX_OK) status = json_load(path, "tokenizer_config.json", &json);
     if (status == RLX_OK) status = read_config(t, json);

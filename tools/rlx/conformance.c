@@ -338,17 +338,20 @@ static void keep_cases(const char *folder, host_names *names) {
 
 int cmd_conformance(const args *a, text *out) {
   const char *folder = a->operands[0], *report = args_value(a, FLAG_REPORT);
+  const char *filter = args_value(a, FLAG_FILTER);
   session s = {a, {{PASS, "passed", 0}, {FAIL, "failed", 0}, {SKIP, "skipped", 0}}, {0},
                {out, false}};
   host_names names;
   if (report && !host_can_write(report)) {
     return fail("%s: cannot write: %s", report, strerror(errno));
   }
-  if (!host_list_folders(folder, args_value(a, FLAG_FILTER), &names)) {
+  if (!host_list_folders(folder, filter, &names)) {
     return fail("%s: %s", folder, strerror(errno));
   }
   keep_cases(folder, &names);
-  int code = names.n ? EXIT_OK : fail("%s: no case in it: a folder with a model.onnx", folder);
+  int code = names.n ? EXIT_OK
+                     : fail("%s: no case in it: a folder that fits '%s' and has a model.onnx",
+                            folder, filter ? filter : "*");
   if (code == EXIT_OK) {
     if (args_has(a, FLAG_JSON)) {
       json_open(&s.j, NULL, '{');

@@ -39,9 +39,25 @@ static const char *op_of(const findings *f, const rlx_step_info *s, rlx_node_inf
   return out_node->op;
 }
 
+/* Has the type a size ?0, ?1, .. that no type in `inputs` has? */
+static bool is_late(const char *type, const char *inputs) {
+  for (const char *at = strchr(type, '?'); at; at = strchr(at + 1, '?')) {
+    const size_t n = 1 + strspn(at + 1, "0123456789");
+    const char *in = strchr(inputs, '?');
+    while (in && (1 + strspn(in + 1, "0123456789") != n || memcmp(in, at, n) != 0))
+      in = strchr(in + 1, '?');
+    if (!in) return true;
+  }
+  return false;
+}
+
 static void find(findings *f) {
   size_t room = rlx_graph_node_count(f->graph);
   rlx_node_info node;
+  text inputs = {0};
+  text_add(&inputs, "");
+  for (size_t i = 0; i < rlx_graph_input_count(f->graph); i++)
+    text_add_type(&inputs, f->graph, rlx_graph_input_value(f->graph, i));
   f->steps = must_alloc(room, sizeof *f->steps);
   f->ops = must_alloc(room, sizeof *f->ops);
   while (rlx_exec_step(f->exec, f->n_steps, &f->steps[f->n_steps])) {
@@ -51,9 +67,10 @@ static void find(findings *f) {
     count_op(f, op_of(f, s, &node), s->how);
     text type = {0};
     text_add_type(&type, f->graph, node.first_output);
-    if (strchr(type.data, '?')) f->n_late++;
+    if (is_late(type.data, inputs.data)) f->n_late++;
     text_free(&type);
   }
+  text_free(&inputs);
 }
 
 static size_t n_on_mlx(const findings *f) {
@@ -121,7 +138,10 @@ static void show_text(const args *a, const findings *f, text *out) {
   text_addf(out, "device, mode  %s, %s\n", device_name(rlx_exec_device(f->exec)),
             mode_name(rlx_exec_mode(f->exec)));
   text_addf(out, "MLX runs      %zu of %zu steps\n", n_on_mlx(f), f->n_steps);
-  text_addf(out, "sizes         of %zu steps are known only during a run\n", f->n_late);
+  if (f->n_by[RLX_HOW_CONTROL])
+    text_addf(out, "sub-graphs    run in %zu steps; their own are not counted here\n",
+              f->n_by[RLX_HOW_CONTROL]);
+  text_addf(out, "late sizes    in %zu steps: data decide them, during a run\n", f->n_late);
   for (size_t i = 0; i < rlx_graph_input_count(f->graph); i++) {
     text_add(out, "input         ");
     text_add_safe(out, rlx_graph_input_name(f->graph, i));
