@@ -76,6 +76,7 @@ def test_usage(rlx):
         (["--json"], ["a command comes first"]),
         (["--"], ["a command comes first"]),
         (["--version", "x"], ["--version"]),
+        (["m.onnx"], ["no command 'm.onnx'; did you mean 'rlx run m.onnx'"]),
         (["help", "rnu"], ["did you mean 'run'"]),
         (["help", "run", "bench"], ["one argument too many"]),
         (["info", "x"], ["'x' is one argument too many"]),
@@ -106,6 +107,9 @@ def test_usage(rlx):
         (["inspect", "a", "--profile"], ["no flag '--profile'"]),
         (["run", "a", "--random=-1"], ["'-1'"]),
         (["run", "a", "--random", "99999999999999999999"], ["whole number"]),
+        (["run", "a", "--value", "x=1,"], ["--value wants NAME=NUMBER or"]),
+        (["run", "a", "--value", "x=one"], ["--value wants NAME=NUMBER or"]),
+        (["run", "a", "--value", "=1"], ["--value wants NAME=NUMBER or"]),
         (["run", "a", "--shape", "x"], ["--shape wants"]),
         (["run", "a", "--shape", "x=1,"], ["'x=1,'"]),
         (["run", "a", "--shape", "x=1,,2"], ["--shape wants"]),
@@ -156,6 +160,7 @@ def test_help(rlx):
     rlx.expect(OK, ["Usage: rlx run"], "run", "--help", "--bogus")
     version = rlx.expect(OK, ["rlx ", "MLX "], "--version")
     check(version.count("\n") == 1, "--version is one line")
+    check(rlx("-V").stdout == rlx("version").stdout == version, "-V and version are --version")
 
 
 def test_info(rlx):
@@ -200,6 +205,15 @@ def test_inspect(rlx):
     check([o["name"] for o in names["outputs"]] == ["out/y:0", 'quo"te\n\\'], "odd names", names)
     check([n["op"] for n in names["nodes"]].count("add") == 2, "node list")
     check(names["nodes"][-1]["name"] == 'la"bel', "node names", names["nodes"])
+    rlx.expect(OK, ["6, of 4 kinds", "4 of them in 4 sub-graphs", "2  concat", "constants  1\n",
+                    "\n    then_graph returns %5\n", "\n          %2 = exp(%1)  f32[m]  \"deep\"\n"],
+               "inspect", "branch.rlx", "--nodes")
+    branch = rlx.json("inspect", "branch.rlx", "--nodes")
+    graphs = branch["nodes"][2]["graphs"]
+    check(branch["n_operations"] == 6 and branch["n_subgraphs"] == 4, "counts of sub-graphs", branch)
+    check(graphs["else_graph"]["returns"] == [1] and "graphs" not in branch["nodes"][3], "branches")
+    check(graphs["then_graph"]["nodes"][4]["graphs"]["then_graph"]["nodes"][1]["op"] == "exp",
+          "a branch in a branch", graphs)
     param = rlx.json("inspect", "param.rlx")
     check(param["params"][0]["name"] == "w" and param["parameter_bytes"] == 8, "params", param)
     rlx.expect(OK, [], "inspect", "names.rlx", "--dot", "g.dot")
@@ -229,6 +243,15 @@ def test_explain(rlx):
     check([s["op"] for s in found["steps"]] == ["silu", "nonzero", "neg"], "steps", found["steps"])
     check([s["segment"] for s in found["steps"]] == [0, 1, 2], "segments", found["steps"])
     check(found["n_mlx"] == 2 and found["n_late_sizes"] == 2, "counts", found)
+    rlx.expect(OK, ["MLX runs      4 of 6 steps", "run in 2 steps; 4 of all steps are theirs",
+                    "2  concat  ", "\n    then_graph\n      0  ", "\n    else_graph\n  1  ",
+                    "\n          0  exp  "], "explain", "branch.rlx", "--nodes", "--device", "cpu")
+    found = rlx.json("explain", "branch.rlx")
+    check([(s["op"], s["graph"], s["depth"]) for s in found["steps"]] ==
+          [("if", "", 0), ("concat", "then_graph", 1), ("if", "then_graph", 1),
+           ("exp", "then_graph", 2), ("concat", "else_graph", 2), ("neg", "", 0)],
+          "steps of sub-graphs", found["steps"])
+    check(found["n_steps"] == 6 and found["n_segments"] == 2, "sub-graphs counted", found)
     x = {"x": (FLOAT, ("", 3))}
     rlx.folder.joinpath("nameless.onnx").write_bytes(onnx_model("Relu", x, {"y": x["x"]}))
     rlx.expect(OK, ["x  f32[?0,3]", "late sizes    in 0 steps"], "explain", "nameless.onnx")
@@ -266,6 +289,18 @@ def test_run(rlx):
     rlx.expect(OK, ["y  f32[2]"], "run", "param.rlx", "--random", "1")
     folder.joinpath("w.npy").write_bytes(floats(3, 4))
     rlx.expect(OK, ["9 16"], "run", "param.rlx", "--input", "x=w.npy", "--input", "w=w.npy")
+    rlx.expect(OK, ["-3 2000"], "run", "param.rlx", "--input", "x=w.npy", "--input", "w=w.npy",
+               "--value", "x=-1,5e2")
+    rlx.expect(OK, ["\n  3\n"], "run", "gather.rlx", "--value", "index=2")
+    folder.joinpath("scalar.onnx").write_bytes(onnx_model("Neg", {"x": (INT64, ())}, {"y": (INT64, ())}))
+    rlx.expect(OK, ["\n  -9007199254740993\n"], "run", "scalar.onnx", "--value", "x=9007199254740993")
+    for dtype, number, words in ((2, "255", None), (2, "256", "u8, which cannot hold '256'"),
+                                 (13, str(2**64 - 1), None), (13, "-1", "u64, which cannot hold"),
+                                 (9, "2", "bool, which cannot hold"), (10, "1", "takes --input"),
+                                 (11, "1e400", "f64, which cannot hold"), (11, "1e40", None)):
+        folder.joinpath("same.onnx").write_bytes(
+            onnx_model("Identity", {"x": (dtype, ())}, {"y": (dtype, ())}))
+        rlx.expect(FAILED if words else OK, [words or "y  "], "run", "same.onnx", "--value", f"x={number}")
 
 
 def test_names(rlx):
@@ -297,6 +332,7 @@ def test_failures(rlx):
     folder.joinpath("index.npy").write_bytes(npy("<i8", (1,), "q", 7))
     for name in ("text.npy", "text.npz"):
         folder.joinpath(name).write_text("no array")
+    folder.joinpath("llama.gguf").write_bytes(b"GGUF" + bytes(40))
     save_npz(folder / "more.npz", x=floats(0, 0, 0, shape=(1, 3)), z=floats(0))
     failures = [
         ("affine.rlx", [], ["not given", "x  f32[batch,3]", "--random SEED"]),
@@ -304,10 +340,18 @@ def test_failures(rlx):
         ("affine.rlx", ["--input", "z=x.npy"], ["'z' is not an input", "x  f32[batch,3]"]),
         ("affine.rlx", ["--inputs", "more.npz"], ["more.npz: 'z' is not an input"]),
         ("affine.rlx", ["--random", "1", "--shape", "z=1"], ["--shape: 'z' is not an input"]),
+        ("affine.rlx", ["--random", "1", "--shape", "batch=4"], ["a size: give --shape x=4,3"]),
+        ("affine.rlx", ["--value", "z=1"], ["--value: 'z' is not an input"]),
+        ("affine.rlx", ["--value", "x=1"], ["f32[batch,3]", "--value gives f32[]"]),
+        ("param.rlx", ["--random", "1", "--value", "x=1,2,3"], ["--value gives f32[3]"]),
+        ("param.rlx", ["--random", "1", "--value", "x=1,1e40"], ["f32, which cannot hold '1e40'"]),
+        ("gather.rlx", ["--value", "index=0.5"], ["i64, which cannot hold '0.5'"]),
+        ("gather.rlx", ["--value", "index=9223372036854775808"], ["i64, which cannot hold"]),
+        ("llama.gguf", ["--random", "1"], ["llama.gguf", "a GGUF file: not read yet"]),
         ("affine.rlx", ["--random", "1", "--shape", "x=1,4"], ["f32[batch,3]", "f32[1,4]"]),
         ("affine.rlx", ["--random", "1", "--shape", "x=3"], ["f32[batch,3]", "f32[3]"]),
         ("affine.rlx", ["--random", "1", "--shape", "x="], ["f32[batch,3]", "f32[]"]),
-        ("affine.rlx", ["--input", "x=x.npy", "--shape", "x=2,3"], ["read from a file"]),
+        ("affine.rlx", ["--input", "x=x.npy", "--shape", "x=2,3"], ["given already"]),
         ("affine.rlx", ["--input", "x=f64.npy"], ["f64.npy gives f64[1,3]"]),
         ("affine.rlx", ["--input", "x=flat.npy"], ["flat.npy gives f32[3]"]),
         ("affine.rlx", ["--input", "x=wide.npy"], ["wide.npy gives f32[1,4]"]),
@@ -451,7 +495,7 @@ def test_bisect(rlx):
           and "  exp %2" in exact.stdout and "10000 elements differ" in exact.stdout, "bisect", exact)
     rlx.expect(OK, [], "run", "exp.onnx", "--random", "1", "--output", "exp.npz")
     good = rlx(*base, "--expected", "exp.npz", "--rtol", "0", "--atol", "0")
-    check(good.returncode == OK and "first node" not in good.stdout, "nothing to bisect", good)
+    check(good.returncode == OK and "no difference to look for" in good.stdout, "nothing to bisect", good)
     rlx.folder.joinpath("other.npy").write_bytes(floats(*[2] * 10000, shape=(100, 100)))
     off = rlx("compare", "exp.onnx", "--input", "x=other.npy", "--expected", "exp.npz", "--bisect")
     check(off.returncode == FAILED and "y  DIFFERS" in off.stdout and "all 1 values" in off.stdout,
@@ -505,6 +549,9 @@ def test_embed(rlx):
                                 input=b"a\r\n\nb\0a\xff", capture_output=True)
         texts = [text["text"] for text in json.loads(result.stdout)["embeddings"]]
         check(texts == operands[:-1] + ["a", "", "b a\ufffd"], "lines of standard input", texts)
+    found = subprocess.run([rlx.rlx, *base, "--search", "a"], cwd=rlx.folder, input=b"a\n\r\n\nb\n",
+                           capture_output=True).stdout
+    check(found.count(b"\n") == 2, "a search leaves out empty lines", found)
     rlx.expect(FAILED, ["no texts"], *base)
     rlx.expect(FAILED, ["missing: no such folder"], "embed", "--model", "missing", "a")
     rlx.expect(FAILED, ["neither tokenizer.json nor vocab.txt"], "embed", "--model", ".", "a")
@@ -553,6 +600,7 @@ def test_conformance(rlx):
     found = rlx.json("conformance", "nodes", "--filter", "text")
     check(found["skipped"] == 1 and found["cases"][0]["reason"] == "string", "--json", found)
     rlx.expect(FAILED, ["no case", "'nothing*'"], "conformance", "nodes", "--filter", "nothing*")
+    rlx.expect(FAILED, ["one case: give the folder around it"], "conformance", "nodes/add")
     rlx.expect(FAILED, ["missing"], "conformance", "missing")
     rlx.expect(FAILED, ["no/r.tsv: cannot write"], "conformance", "nodes", "--report", "no/r.tsv")
 

@@ -253,6 +253,50 @@ static void texts(void **unused) {
   rlx_graph_free(b);
 }
 
+/* --- what a reader of the graph sees */
+
+static void reading(void **unused) {
+  (void)unused;
+  static const size_t loop = 4, inner_if = 7; /* nodes of `walk` and of its body */
+  rlx_graph *g = parse(walk);
+  const char *name = "";
+  const rlx_graph *body = rlx_node_graph(g, loop, 0, &name);
+  assert_non_null(body);
+  assert_string_equal(name, "body");
+  assert_string_equal(rlx_graph_name(body), "body");
+  assert_int_equal(rlx_graph_input_count(body), 5);
+  assert_string_equal(rlx_graph_name(rlx_node_graph(body, inner_if, 0, NULL)), "minus");
+  assert_string_equal(rlx_graph_name(rlx_node_graph(body, inner_if, 1, &name)), "plus");
+  assert_string_equal(name, "else_graph");
+  assert_null(rlx_node_graph(g, loop, 1, &name));
+  assert_null(rlx_node_graph(body, inner_if, 2, NULL));
+  assert_null(rlx_node_graph(g, 0, 0, NULL)); /* a leaf */
+  assert_null(rlx_node_graph(g, rlx_graph_node_count(g), 0, NULL));
+  assert_null(rlx_node_graph(NULL, 0, 0, NULL));
+  rlx_graph_free(g);
+}
+
+/* What was compiled of it: the sub-graphs of a step have steps of their own. */
+static void reading_steps(void **unused) {
+  (void)unused;
+  rlx_graph *g = parse(walk);
+  rlx_exec *e = compile(g, 1);
+  rlx_step_info s = {0};
+  size_t i = 0;
+  while (rlx_exec_step(e, i, &s) && s.how != RLX_HOW_CONTROL) i++;
+  assert_int_equal(s.how, RLX_HOW_CONTROL);
+  const char *name = "";
+  const rlx_exec *body = rlx_exec_subgraph(e, s.node, 0, &name);
+  assert_non_null(body);
+  assert_string_equal(name, "body");
+  assert_ptr_equal(rlx_exec_graph(body), rlx_node_graph(rlx_exec_graph(e), s.node, 0, NULL));
+  assert_true(rlx_exec_step(body, 0, &s));
+  assert_null(rlx_exec_subgraph(e, s.node, 1, NULL));
+  assert_null(rlx_exec_subgraph(NULL, 0, 0, NULL));
+  rlx_exec_free(e);
+  rlx_graph_free(g);
+}
+
 /* A text that nests graphs without end is refused before the stack is. */
 static void nesting_is_bounded(void **unused) {
   (void)unused;
@@ -296,6 +340,7 @@ int main(void) {
       cmocka_unit_test(branches),           cmocka_unit_test(iterations),
       cmocka_unit_test(decided_by_shapes),  cmocka_unit_test(texts),
       cmocka_unit_test(nesting_is_bounded), cmocka_unit_test(misfits),
+      cmocka_unit_test(reading),            cmocka_unit_test(reading_steps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

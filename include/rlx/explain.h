@@ -38,6 +38,10 @@ typedef struct rlx_step_info {
 /* The steps in the order in which they run, as they are before sizes are known (which may fold some
  * of them). False past the end. */
 RLX_API bool rlx_exec_step(const rlx_exec *exec, size_t index, rlx_step_info *out_info);
+/* What runs a sub-graph of a node of rlx_exec_graph(exec), to be asked about its steps and graph;
+ * indices and *out_name as of rlx_node_graph. Owner: exec. NULL past the end. */
+RLX_API const rlx_exec *rlx_exec_subgraph(const rlx_exec *exec, size_t node, size_t index,
+                                          const char **out_name);
 
 #ifdef __cplusplus
 }

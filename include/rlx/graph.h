@@ -114,6 +114,10 @@ typedef struct rlx_node_info {
 } rlx_node_info;
 /* Owner: the graph. False past the end. */
 RLX_API bool rlx_graph_node(const rlx_graph *graph, size_t index, rlx_node_info *out_info);
+/* The sub-graphs of a node (the branches of `if`, the body of `loop`) in the order of its
+ * attributes; *out_name (may be NULL) is the attribute's name. Owner: the graph. */
+RLX_API const rlx_graph *rlx_node_graph(const rlx_graph *graph, size_t node, size_t index,
+                                        const char **out_name);
 
 /* The text form, which prints and parses back to an equal graph. Constants of more than 16 elements
  * are written as `data=@k` and stand in `out_blobs` under the name "k" (NULL: text only).

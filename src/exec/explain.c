@@ -27,10 +27,11 @@ bool rlx_exec_rule(const rlx_exec *e, size_t index, rlx_rule_info *out) {
 
 /* --- steps */
 
-static rlx_how how_of(const rlx_exec *e, const ir_node *n) {
-  const ir_hooks *h = n->op->hooks;
-  if (n->op->traits & IR_CONTROL) return RLX_HOW_CONTROL;
-  if (e->device == RLX_DEVICE_REFERENCE || n->op->traits & IR_DATA) return RLX_HOW_HOST;
+static rlx_how how_of(const rlx_exec *e, size_t node) {
+  const ir_op *op = e->graph->nodes.data[node].op;
+  const ir_hooks *h = op->hooks;
+  if (rlx_node_graph(e->graph, node, 0, NULL)) return RLX_HOW_CONTROL;
+  if (e->device == RLX_DEVICE_REFERENCE || op->traits & IR_CUT) return RLX_HOW_HOST;
   if (h->lower) return h->fast && e->device == RLX_DEVICE_GPU ? RLX_HOW_FAST : RLX_HOW_MLX;
   return h->expand ? RLX_HOW_EXPANDED : RLX_HOW_HOST;
 }
@@ -77,7 +78,7 @@ static bool take_step(walk *w, bool first) {
   const size_t stage_before = w->stage;
   if (!find_node(w)) return false;
   const ir_node *n = &w->e->graph->nodes.data[w->step.node];
-  w->step.how = how_of(w->e, n);
+  w->step.how = how_of(w->e, w->step.node);
   w->step.runner = runner_of(w->e, w->step.how);
   w->step.cut = first ? "" : why_cut(w, n, before, stage_before);
   if (*w->step.cut) w->step.segment++;
@@ -92,4 +93,10 @@ bool rlx_exec_step(const rlx_exec *e, size_t index, rlx_step_info *out) {
     if (!take_step(&w, i == 0)) return false;
   if (out) *out = w.step;
   return true;
+}
+
+const rlx_exec *rlx_exec_subgraph(const rlx_exec *e, size_t node, size_t index,
+                                  const char **out_name) {
+  const rlx_graph *sub = rlx_node_graph(rlx_exec_graph(e), node, index, out_name);
+  return sub ? exec_of_graph(e, sub) : NULL;
 }

@@ -111,3 +111,16 @@ bool rlx_graph_node(const rlx_graph *g, size_t index, rlx_node_info *out) {
                          .n_outputs = n->n_out};
   return true;
 }
+
+const rlx_graph *rlx_node_graph(const rlx_graph *g, size_t node, size_t index,
+                                const char **out_name) {
+  if (!g || node >= g->nodes.n) return NULL;
+  const ir_node *n = &g->nodes.data[node];
+  for (size_t i = 0; i < n->op->n_attrs; i++) {
+    const ir_attr *a = &n->op->attrs[i];
+    if (a->type != IR_GRAPH || index--) continue;
+    if (out_name) *out_name = a->name;
+    return *(rlx_graph *const *)attr_at(a, n->attrs);
+  }
+  return NULL;
+}

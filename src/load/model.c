@@ -1,5 +1,6 @@
 /* load/model.c: a model file of any kind, told by its content. */
 #include <rlx/model.h>
+#include <string.h>
 
 #include "base/options.h"
 #include "base/span.h"
@@ -24,6 +25,15 @@ static rlx_status read_limits(const rlx_load_options *options, rlx_load_options 
   return RLX_OK;
 }
 
+static rlx_status read_any(io_map *file, const char *path, const rlx_load_options *limits,
+                           rlx_graph **out_graph) {
+  if (file->bytes >= 4 && memcmp(file->data, "GGUF", 4) == 0) {
+    return status_set(RLX_ERROR_UNSUPPORTED, "a GGUF file: not read yet");
+  }
+  return safetensors_is(file) ? rlx_file_read(file, out_graph)
+                              : onnx_file_read(file, path, limits, out_graph);
+}
+
 rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
                           rlx_graph **out_graph) {
   if (!path || !out_graph) {
@@ -35,8 +45,7 @@ rlx_status rlx_model_load(const char *path, const rlx_load_options *options,
   const uint64_t begin = span_begin();
   RLX_TRY(read_limits(options, &limits));
   RLX_TRY(io_map_open(path, limits.max_file_bytes, &file));
-  rlx_status status = safetensors_is(file) ? rlx_file_read(file, out_graph)
-                                           : onnx_file_read(file, path, &limits, out_graph);
+  rlx_status status = read_any(file, path, &limits, out_graph);
   io_map_free(file);
   span_end(begin, "load", "model", path);
   return status == RLX_OK ? status : status_at(status, "%s", path);

@@ -65,6 +65,11 @@ static void nearest_try(nearest *n, const char *candidate) {
 
 const command *cli_command(const char *name) {
   nearest near = nearest_start(name);
+  const char *end = strrchr(name, '.');
+  if (end && (strcmp(end, ".onnx") == 0 || strcmp(end, ".rlx") == 0)) {
+    fail_usage(NULL, "no command '%s'; did you mean 'rlx run %s'?", name, name);
+    return NULL;
+  }
   for (size_t i = 0; i < cli_n_commands; i++) {
     if (strcmp(name, cli_commands[i].name) == 0) return &cli_commands[i];
     nearest_try(&near, cli_commands[i].name);
@@ -132,6 +137,17 @@ static bool ok_pair(const char *s) {
   const char *last = strrchr(s, '=');
   return last && last != s && last[1];
 }
+static bool ok_numbers(const char *s) {
+  const char *last = strrchr(s, '=');
+  if (!last || last == s || strpbrk(last, " \t\n\v\f\r")) return false;
+  char *end;
+  do {
+    s = last + 1;
+    strtod(s, &end);
+    last = end;
+  } while (end != s && *end == ',');
+  return end != s && !*end;
+}
 static bool ok_shape(const char *s) {
   int64_t dims[RLX_MAX_RANK];
   size_t rank;
@@ -164,6 +180,7 @@ static const struct {
     [CHECK_TENSORS] = {names_tensors, "a name that ends in .npz or .safetensors"},
     [CHECK_PAIR] = {ok_pair, NULL},
     [CHECK_WORDS] = {NULL, NULL},
+    [CHECK_NUMBERS] = {ok_numbers, "NAME=NUMBER or NAME=NUMBER,NUMBER,..."},
     [CHECK_SHAPE] = {ok_shape, "NAME=SIZE,SIZE,... with sizes that are whole numbers"},
     [CHECK_WHOLE] = {ok_whole, "a whole number"},
     [CHECK_COUNT] = {ok_count, "a whole number from 1 to 65536"},

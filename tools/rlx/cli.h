@@ -47,6 +47,8 @@ enum command_bit {
     "read the input or param NAME from a file; repeatable, wins over --inputs")                   \
   F(INPUTS, "inputs", 0, "FILE.npz", TENSORS, FOR_MODEL,                                          \
     "read inputs and params, keyed by name, from .npz or .safetensors")                           \
+  F(VALUE, "value", 0, "NAME=NUMBER,...", NUMBERS, FOR_MODEL,                                     \
+    "a scalar or list in the input's own dtype; repeatable, wins over --inputs")                  \
   F(RANDOM, "random", 0, "SEED", WHOLE, FOR_MODEL, "fill what is not given with random numbers")  \
   F(SHAPE, "shape", 0, "NAME=1,3,224,224", SHAPE, FOR_MODEL,                                      \
     "the shape of a random input; repeatable (without: open sizes are 1)")                        \
@@ -103,6 +105,7 @@ typedef enum flag_check {
   CHECK_TEXT,
   CHECK_TENSORS, /* a name that ends in .npz or .safetensors */
   CHECK_PAIR,    /* NAME=FILE, where the name may hold '=' too */
+  CHECK_NUMBERS, /* NAME=numbers */
   CHECK_SHAPE,   /* NAME=sizes */
   CHECK_WORDS,   /* one of the list */
   CHECK_WHOLE,   /* any uint64 */

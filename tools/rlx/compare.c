@@ -182,8 +182,12 @@ int cmd_compare(const args *a, text *out) {
   int code = model_open(a, &m);
   if (as_json) json_open(&j, NULL, '{');
   if (code == EXIT_OK && expected) code = compare_run(a, &m, t, &j, &fine);
-  if (code == EXIT_OK && args_has(a, FLAG_BISECT) && !(expected && fine)) {
-    code = bisect(a, &m, t, &j, &fine);
+  if (code == EXIT_OK && args_has(a, FLAG_BISECT)) {
+    if (!expected || !fine) {
+      code = bisect(a, &m, t, &j, &fine);
+    } else if (!as_json) {
+      text_add(&said, "all outputs agree: there is no difference to look for\n");
+    }
   }
   if (as_json) {
     json_close(&j, '}');

@@ -320,14 +320,24 @@ static void conclude(session *s, text *out) {
   text_add(out, "\n");
 }
 
+static bool is_case(const char *folder, const char *name) {
+  char *path = path_in(&(one_case){.folder = folder, .name = name}, "model.onnx");
+  bool there = host_is_there(path);
+  free(path);
+  return there;
+}
+
+static int fail_no_case(const char *folder, const char *filter) {
+  if (is_case(folder, ".")) return fail("%s: this is one case: give the folder around it", folder);
+  return fail("%s: no case in it: a folder that fits '%s' and has a model.onnx", folder,
+              filter ? filter : "*");
+}
+
 /* Keeps the folders that hold a model. */
 static void keep_cases(const char *folder, host_names *names) {
   size_t kept = 0;
   for (size_t i = 0; i < names->n; i++) {
-    char *path = path_in(&(one_case){.folder = folder, .name = names->data[i]}, "model.onnx");
-    bool there = host_is_there(path);
-    free(path);
-    if (there) {
+    if (is_case(folder, names->data[i])) {
       names->data[kept++] = names->data[i];
     } else {
       free(names->data[i]);
@@ -349,9 +359,7 @@ int cmd_conformance(const args *a, text *out) {
     return fail("%s: %s", folder, strerror(errno));
   }
   keep_cases(folder, &names);
-  int code = names.n ? EXIT_OK
-                     : fail("%s: no case in it: a folder that fits '%s' and has a model.onnx",
-                            folder, filter ? filter : "*");
+  int code = names.n ? EXIT_OK : fail_no_case(folder, filter);
   if (code == EXIT_OK) {
     if (args_has(a, FLAG_JSON)) {
       json_open(&s.j, NULL, '{');

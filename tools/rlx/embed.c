@@ -22,8 +22,9 @@ static void add(texts *t, const char *line) {
   t->data[t->n++] = line;
 }
 
-/* Line feeds, and carriage returns before them, end a line. A zero byte counts as a space. */
-static int add_lines(texts *t) {
+/* Line feeds, and carriage returns before them, end a line. A zero byte counts as a space. A search
+ * leaves empty lines out. */
+static int add_lines(const args *a, texts *t) {
   char part[4096];
   size_t n;
   if (t->input.data) return EXIT_OK; /* it has been read */
@@ -37,16 +38,16 @@ static int add_lines(texts *t) {
     next = line + strcspn(line, "\n");
     if (next > line && next[-1] == '\r') next[-1] = '\0';
     if (*next) *next++ = '\0';
-    add(t, line);
+    if (*line || !args_has(a, FLAG_SEARCH)) add(t, line);
   }
   return EXIT_OK;
 }
 
 static int gather(const args *a, texts *out) {
-  int code = a->n_operands ? EXIT_OK : add_lines(out);
+  int code = a->n_operands ? EXIT_OK : add_lines(a, out);
   for (size_t i = 0; i < a->n_operands && code == EXIT_OK; i++) {
     if (strcmp(a->operands[i], "-") == 0) {
-      code = add_lines(out);
+      code = add_lines(a, out);
     } else {
       add(out, a->operands[i]);
     }

@@ -17,25 +17,41 @@ typedef struct op_row {
   size_t n;
 } op_row;
 
+/* A step, or the head of a sub-graph, whose steps follow it and are one deeper. */
+typedef struct entry {
+  const rlx_exec *exec; /* what runs it */
+  const char *graph;    /* the attribute that holds the sub-graph, "": it is none */
+  size_t depth;
+  bool head;
+  rlx_step_info step;
+} entry;
+
 typedef struct findings {
   const rlx_exec *exec;
-  const rlx_graph *graph;
-  rlx_step_info *steps;
-  size_t n_steps, n_by[N_HOW], n_segments;
+  entry *entries; /* each sub-graph after the step that runs it */
+  size_t n_entries, entry_room;
+  size_t n_steps, n_inside, n_by[N_HOW]; /* n_inside: steps of sub-graphs */
+  size_t n_segments;                     /* of the graph itself */
   size_t n_late; /* steps whose results have sizes that data decide, shown as ?0, ?1, .. */
   op_row *ops; /* in the order of their first step */
-  size_t n_ops;
+  size_t n_ops, op_room;
 } findings;
 
 static void count_op(findings *f, const char *op, rlx_how how) {
   size_t i = 0;
   while (i < f->n_ops && (f->ops[i].how != how || strcmp(f->ops[i].op, op) != 0)) i++;
+  f->ops = must_grow(f->ops, f->n_ops, &f->op_room, sizeof *f->ops);
   if (i == f->n_ops) f->ops[f->n_ops++] = (op_row){op, how, 0};
   f->ops[i].n++;
 }
 
-static const char *op_of(const findings *f, const rlx_step_info *s, rlx_node_info *out_node) {
-  rlx_graph_node(f->graph, s->node, out_node);
+static void add_entry(findings *f, entry e) {
+  f->entries = must_grow(f->entries, f->n_entries, &f->entry_room, sizeof *f->entries);
+  f->entries[f->n_entries++] = e;
+}
+
+static const char *op_of(const entry *e, rlx_node_info *out_node) {
+  rlx_graph_node(rlx_exec_graph(e->exec), e->step.node, out_node);
   return out_node->op;
 }
 
@@ -51,24 +67,35 @@ static bool is_late(const char *type, const char *inputs) {
   return false;
 }
 
-static void find(findings *f) {
-  size_t room = rlx_graph_node_count(f->graph);
+static void count_step(findings *f, const entry *e, const char *inputs) {
   rlx_node_info node;
+  text type = {0};
+  f->n_steps++;
+  f->n_inside += e->depth > 0;
+  f->n_by[e->step.how]++;
+  if (e->depth == 0) f->n_segments = e->step.segment + 1;
+  count_op(f, op_of(e, &node), e->step.how);
+  text_add_type(&type, rlx_exec_graph(e->exec), node.first_output);
+  f->n_late += is_late(type.data, inputs);
+  text_free(&type);
+}
+
+/* Calls itself as deep as sub-graphs nest, which the library bounds. */
+static void find(findings *f, entry e) {
+  const rlx_graph *g = rlx_exec_graph(e.exec);
   text inputs = {0};
   text_add(&inputs, "");
-  for (size_t i = 0; i < rlx_graph_input_count(f->graph); i++)
-    text_add_type(&inputs, f->graph, rlx_graph_input_value(f->graph, i));
-  f->steps = must_alloc(room, sizeof *f->steps);
-  f->ops = must_alloc(room, sizeof *f->ops);
-  while (rlx_exec_step(f->exec, f->n_steps, &f->steps[f->n_steps])) {
-    const rlx_step_info *s = &f->steps[f->n_steps++];
-    f->n_by[s->how]++;
-    f->n_segments = s->segment + 1;
-    count_op(f, op_of(f, s, &node), s->how);
-    text type = {0};
-    text_add_type(&type, f->graph, node.first_output);
-    if (is_late(type.data, inputs.data)) f->n_late++;
-    text_free(&type);
+  for (size_t i = 0; i < rlx_graph_input_count(g); i++)
+    text_add_type(&inputs, g, rlx_graph_input_value(g, i));
+  e.head = false;
+  for (size_t i = 0; rlx_exec_step(e.exec, i, &e.step); i++) {
+    entry sub = {.depth = e.depth + 1, .head = true};
+    add_entry(f, e);
+    count_step(f, &e, inputs.data);
+    for (size_t k = 0; (sub.exec = rlx_exec_subgraph(e.exec, e.step.node, k, &sub.graph)); k++) {
+      add_entry(f, sub);
+      find(f, sub);
+    }
   }
   text_free(&inputs);
 }
@@ -77,9 +104,13 @@ static size_t n_on_mlx(const findings *f) {
   return f->n_by[RLX_HOW_MLX] + f->n_by[RLX_HOW_FAST] + f->n_by[RLX_HOW_EXPANDED];
 }
 
+/* A step that runs sub-graphs is a segment of its own, so that their entries split none. */
 static size_t segment_end(const findings *f, size_t first) {
+  const entry *e = f->entries;
   size_t end = first;
-  while (end < f->n_steps && f->steps[end].segment == f->steps[first].segment) end++;
+  while (end < f->n_entries && !e[end].head && e[end].exec == e[first].exec &&
+         e[end].step.segment == e[first].step.segment)
+    end++;
   return end;
 }
 
@@ -104,33 +135,51 @@ static void show_rules(const findings *f, text *out) {
   if (any) text_add(out, "\n");
 }
 
-static void show_segments(const findings *f, text *out) {
+static void show_indent(const entry *e, text *out) {
+  text_addf(out, "%*s", (int)(2 + 4 * e->depth - 2 * e->head), "");
+  if (e->head) text_addf(out, "%s\n", e->graph);
+}
+
+static void show_segment(const entry *e, size_t n_steps, text *out) {
+  const rlx_step_info *s = &e->step;
   rlx_node_info node;
+  text_addf(out, "%zu  %s, %zu steps", s->segment, s->runner, n_steps);
+  if (*s->cut) {
+    text_addf(out, ": begins with %s", op_of(e, &node));
+    if (*node.name) text_add(out, " "), text_add_quoted(out, node.name);
+    text_addf(out, ", %s", s->cut);
+  }
+  text_add(out, "\n");
+}
+
+static void show_segments(const findings *f, text *out) {
   text_add(out, "segments\n");
-  for (size_t i = 0; i < f->n_steps; i = segment_end(f, i)) {
-    const rlx_step_info *s = &f->steps[i];
-    text_addf(out, "  %zu  %s, %zu steps", s->segment, s->runner, segment_end(f, i) - i);
-    if (*s->cut) {
-      text_addf(out, ": begins with %s", op_of(f, s, &node));
-      if (*node.name) text_add(out, " "), text_add_quoted(out, node.name);
-      text_addf(out, ", %s", s->cut);
-    }
-    text_add(out, "\n");
+  for (size_t i = 0, end; i < f->n_entries; i = end) {
+    const entry *e = &f->entries[i];
+    end = e->head ? i + 1 : segment_end(f, i);
+    show_indent(e, out);
+    if (!e->head) show_segment(e, end - i, out);
   }
 }
 
-static void show_steps(const findings *f, text *out) {
+static void show_step(const entry *e, size_t start, text *out) {
   rlx_node_info node;
+  text_addf(out, "%zu  %s", e->step.segment, op_of(e, &node));
+  text_pad(out, start, 24);
+  text_addf(out, "%s", how_names[e->step.how]);
+  text_pad(out, start, 40);
+  text_add_type(out, rlx_exec_graph(e->exec), node.first_output);
+  if (*node.name) text_add(out, "  "), text_add_quoted(out, node.name);
+  text_add(out, "\n");
+}
+
+static void show_steps(const findings *f, text *out) {
   text_add(out, "steps\n");
-  for (size_t i = 0; i < f->n_steps; i++) {
-    size_t start = out->n;
-    text_addf(out, "  %zu  %s", f->steps[i].segment, op_of(f, &f->steps[i], &node));
-    text_pad(out, start, 24);
-    text_addf(out, "%s", how_names[f->steps[i].how]);
-    text_pad(out, start, 40);
-    text_add_type(out, f->graph, node.first_output);
-    if (*node.name) text_add(out, "  "), text_add_quoted(out, node.name);
-    text_add(out, "\n");
+  for (size_t i = 0; i < f->n_entries; i++) {
+    const entry *e = &f->entries[i];
+    const size_t start = out->n + 4 * e->depth; /* columns move with the indent */
+    show_indent(e, out);
+    if (!e->head) show_step(e, start, out);
   }
 }
 
@@ -139,14 +188,15 @@ static void show_text(const args *a, const findings *f, text *out) {
             mode_name(rlx_exec_mode(f->exec)));
   text_addf(out, "MLX runs      %zu of %zu steps\n", n_on_mlx(f), f->n_steps);
   if (f->n_by[RLX_HOW_CONTROL])
-    text_addf(out, "sub-graphs    run in %zu steps; their own are not counted here\n",
-              f->n_by[RLX_HOW_CONTROL]);
+    text_addf(out, "sub-graphs    run in %zu steps; %zu of all steps are theirs\n",
+              f->n_by[RLX_HOW_CONTROL], f->n_inside);
   text_addf(out, "late sizes    in %zu steps: data decide them, during a run\n", f->n_late);
-  for (size_t i = 0; i < rlx_graph_input_count(f->graph); i++) {
+  const rlx_graph *g = rlx_exec_graph(f->exec);
+  for (size_t i = 0; i < rlx_graph_input_count(g); i++) {
     text_add(out, "input         ");
-    text_add_safe(out, rlx_graph_input_name(f->graph, i));
+    text_add_safe(out, rlx_graph_input_name(g, i));
     text_add(out, "  ");
-    text_add_type(out, f->graph, rlx_graph_input_value(f->graph, i));
+    text_add_type(out, g, rlx_graph_input_value(g, i));
     text_add(out, "\n");
   }
   show_rules(f, out);
@@ -181,13 +231,17 @@ static void json_rules(const findings *f, json *j) {
 static void json_steps(const findings *f, json *j) {
   rlx_node_info node;
   json_open(j, "steps", '[');
-  for (size_t i = 0; i < f->n_steps; i++) {
-    const rlx_step_info *s = &f->steps[i];
+  for (size_t i = 0; i < f->n_entries; i++) {
+    const entry *e = &f->entries[i];
+    const rlx_step_info *s = &e->step;
     text type = {0};
+    if (e->head) continue;
     json_open(j, NULL, '{');
-    json_text(j, "op", op_of(f, s, &node));
+    json_text(j, "op", op_of(e, &node));
     json_text(j, "name", node.name);
-    text_add_type(&type, f->graph, node.first_output);
+    json_text(j, "graph", e->graph);
+    json_int(j, "depth", (int64_t)e->depth);
+    text_add_type(&type, rlx_exec_graph(e->exec), node.first_output);
     json_text(j, "type", type.data);
     json_text(j, "how", how_names[s->how]);
     json_text(j, "runner", s->runner);
@@ -223,11 +277,11 @@ int cmd_explain(const args *a, text *out) {
   if (status == RLX_OK) status = model_options(a, &options);
   if (status == RLX_OK) status = rlx_compile(graph, &options, &exec);
   if (status == RLX_OK) {
-    findings f = {.exec = exec, .graph = rlx_exec_graph(exec)};
-    find(&f);
+    findings f = {.exec = exec};
+    find(&f, (entry){.exec = exec, .graph = ""});
     if (args_has(a, FLAG_JSON)) show_json(&f, out);
     else show_text(a, &f, out);
-    free(f.steps);
+    free(f.entries);
     free(f.ops);
   }
   rlx_exec_free(exec);

@@ -33,7 +33,7 @@ static void help_program(text *out) {
     text_pad(out, start, 25);
     text_addf(out, "%s\n", c->summary);
   }
-  text_add(out, "\n'rlx help COMMAND' shows a command's flags, 'rlx --version' the version.\n");
+  text_add(out, "\n'rlx help COMMAND' shows a command's flags, 'rlx --version' (-V) the version.\n");
 }
 
 void cli_help(const command *c, text *out) {

@@ -1,5 +1,8 @@
 /* rlx/inputs.c: a tensor for everything a model wants: its inputs, and its params, which are given
- * like inputs. Explicit files come first, then --shape, then random numbers for the rest. */
+ * like inputs. Explicit files come first, then --value, then --shape, then random numbers for the
+ * rest. */
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +85,9 @@ static int fail_missing(const wanted_list *l) {
   for (size_t i = 0; i < l->n; i++) {
     if (!l->rows[i].tensor) add_row(&t, l, &l->rows[i]);
   }
-  fail("%s\ngive --input NAME=FILE.npy, --inputs FILE.npz, or --random SEED for the rest", t.data);
+  fail("%s\ngive --input NAME=FILE.npy, --value NAME=NUMBER, --inputs FILE.npz, or "
+       "--random SEED for the rest",
+       t.data);
   text_free(&t);
   return EXIT_FAILED;
 }
@@ -154,13 +159,90 @@ static int read_npy(wanted_list *l, const char *pair) {
   return code;
 }
 
+/* --- from the command line */
+
+/* Reads a number at *s into element i, and past it; false if the dtype cannot hold it. */
+static bool put_number(rlx_tensor *t, int64_t i, const char **s) {
+  const rlx_dtype_info *dtype = rlx_dtype_get(rlx_tensor_dtype(t));
+  char *at = (char *)rlx_tensor_mutable(t) + (size_t)i * dtype->block_bytes, *end;
+  const char *start = *s;
+  bool holds = false;
+  errno = 0;
+  if (dtype->kind == RLX_KIND_FLOAT) {
+    const double real = strtod(start, &end);
+    const float single = strtof(start, &end);
+    memcpy(at, dtype->block_bytes == 8 ? (const void *)&real : &single, dtype->block_bytes);
+    holds = !errno || !isinf(rlx_tensor_real(t, i)); /* errno also tells of tiny ones */
+  } else {
+    const bool is_signed = dtype->kind == RLX_KIND_INT;
+    const uint64_t bits =
+        is_signed ? (uint64_t)strtoll(start, &end, 10) : strtoull(start, &end, 10);
+    memcpy(at, &bits, dtype->block_bytes); /* little endian, or it does not read back */
+    holds = !errno && (is_signed || *start != '-') && (uint64_t)rlx_tensor_int(t, i) == bits &&
+            (dtype->kind != RLX_KIND_BOOL || bits <= 1);
+  }
+  *s = end + (*end == ',');
+  return holds && (!*end || *end == ',');
+}
+
+/* One number is a scalar unless a list is wanted. */
+static int read_value(wanted_list *l, const char *pair) {
+  const char *numbers = strrchr(pair, '=') + 1;
+  wanted *w = wanted_find(l, pair, (size_t)(numbers - 1 - pair));
+  if (!w) return fail_unknown(l, "--value", pair, (size_t)(numbers - 1 - pair));
+  const rlx_dtype dtype = rlx_val_dtype(l->graph, w->value);
+  const rlx_dtype_kind kind = rlx_dtype_get(dtype)->kind;
+  if (kind > RLX_KIND_FLOAT || dtype == RLX_F16 || dtype == RLX_BF16) {
+    return fail("--value: '%s' is %s, which takes --input", w->name, rlx_dtype_get(dtype)->name);
+  }
+  int64_t n = 1;
+  for (const char *s = numbers; *s; s++) n += *s == ',';
+  rlx_tensor *tensor = NULL;
+  const bool is_list = n > 1 || rlx_val_rank(l->graph, w->value) == 1;
+  rlx_status status = rlx_tensor_create(dtype, is_list, &n, &tensor);
+  if (status != RLX_OK) return fail_status(status);
+  int code = EXIT_OK;
+  const char *s = numbers;
+  for (int64_t i = 0; code == EXIT_OK && i < n; i++) {
+    const char *number = s;
+    if (put_number(tensor, i, &s)) continue;
+    code = fail("--value: '%s' is %s, which cannot hold '%.*s'", w->name,
+                rlx_dtype_get(dtype)->name, (int)strcspn(number, ","), number);
+  }
+  if (code == EXIT_OK) code = give(l, w, "--value", tensor);
+  rlx_tensor_free(tensor);
+  return code;
+}
+
 /* --- random */
+
+/* The name may be that of a size, which a shape has to give. */
+static int fail_shape(const wanted_list *l, const char *pair, size_t n) {
+  text hint = {0};
+  for (size_t i = 0; i < l->n && !hint.n; i++) {
+    text type = {0};
+    text_add_type(&type, l->graph, l->rows[i].value);
+    const char *dims = strchr(type.data, '[') + 1;
+    for (const char *dim = dims, *end; *dim && !hint.n; dim = end + 1) {
+      end = dim + strcspn(dim, ",]");
+      if ((size_t)(end - dim) != n || memcmp(dim, pair, n) != 0) continue;
+      text_addf(&hint, "%s=%.*s%s%.*s", l->rows[i].name, (int)(dim - dims), dims, pair + n + 1,
+                (int)strcspn(end, "]"), end);
+    }
+    text_free(&type);
+  }
+  int code = hint.n ? fail("--shape: '%.*s' is not an input but a size: give --shape %s", (int)n,
+                           pair, hint.data)
+                    : fail_unknown(l, "--shape", pair, n);
+  text_free(&hint);
+  return code;
+}
 
 static int read_shape(wanted_list *l, const char *pair) {
   size_t n = (size_t)(strrchr(pair, '=') - pair), rank = 0;
   wanted *w = wanted_find(l, pair, n);
-  if (!w) return fail_unknown(l, "--shape", pair, n);
-  if (w->tensor) return fail("--shape: input '%s' is read from a file", w->name);
+  if (!w) return fail_shape(l, pair, n);
+  if (w->tensor) return fail("--shape: input '%s' is given already", w->name);
   w->shaped = parse_shape(pair + n + 1, w->dims, &rank);
   return check_type(l, w, "--shape", rlx_val_dtype(l->graph, w->value), rank, w->dims);
 }
@@ -218,7 +300,10 @@ static int take_flags(const args *a, wanted_list *l) {
   static const struct {
     flag_id flag;
     int (*take)(wanted_list *l, const char *value);
-  } steps[] = {{FLAG_INPUTS, read_tensors}, {FLAG_INPUT, read_npy}, {FLAG_SHAPE, read_shape}};
+  } steps[] = {{FLAG_INPUTS, read_tensors},
+               {FLAG_INPUT, read_npy},
+               {FLAG_VALUE, read_value},
+               {FLAG_SHAPE, read_shape}};
   for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
     for (size_t i = 0; i < a->n_given; i++) {
       if (a->given[i].flag != steps[s].flag) continue;

@@ -12,12 +12,13 @@ typedef struct op_count {
   size_t n;
 } op_count;
 
-/* What is counted over all nodes. */
+/* What is counted over all nodes, those of sub-graphs too. */
 typedef struct census {
   size_t n_nodes, n_constants;
+  size_t n_subgraphs, n_inside; /* the latter: nodes in sub-graphs */
   uint64_t parameter_bytes; /* constants, and params of known size */
   op_count *ops;            /* most frequent first; leaves are not operations */
-  size_t n_ops;
+  size_t n_ops, room;
 } census;
 
 /* 0 if a size is open. */
@@ -55,24 +56,35 @@ static size_t merge_counts(op_count *ops, size_t n) {
   return kinds;
 }
 
-static census take_census(const rlx_graph *g) {
-  census c = {.ops = must_alloc(rlx_graph_node_count(g), sizeof *c.ops)};
+/* Recursion here and below is as deep as sub-graphs nest, which the library bounds. */
+static void count_graph(census *c, const rlx_graph *g, bool inside) {
   rlx_node_info node;
+  const rlx_graph *sub;
+  c->n_subgraphs += inside;
   for (size_t i = 0; rlx_graph_node(g, i, &node); i++) {
     rlx_op_info op;
     if (rlx_op_find(node.op, &op) && op.leaf) {
-      c.n_constants++;
-      c.parameter_bytes += value_bytes(g, node.first_output);
+      c->n_constants++;
+      c->parameter_bytes += value_bytes(g, node.first_output);
     } else {
-      c.ops[c.n_nodes++] = (op_count){node.op, 1};
+      c->ops = must_grow(c->ops, c->n_nodes, &c->room, sizeof *c->ops);
+      c->ops[c->n_nodes++] = (op_count){node.op, 1};
+      c->n_inside += inside;
     }
+    for (size_t k = 0; (sub = rlx_node_graph(g, i, k, NULL)); k++) count_graph(c, sub, true);
   }
   /* Inputs and params are leaves too; what is left of those are the constants. */
   size_t n_inputs = rlx_graph_input_count(g);
-  c.n_constants -= n_inputs + rlx_graph_param_count(g);
+  c->n_constants -= n_inputs + rlx_graph_param_count(g);
   for (size_t i = 0; i < n_inputs; i++) {
-    c.parameter_bytes -= value_bytes(g, rlx_graph_input_value(g, i));
+    c->parameter_bytes -= value_bytes(g, rlx_graph_input_value(g, i));
   }
+}
+
+static census take_census(const rlx_graph *g) {
+  census c = {0};
+  c.ops = must_grow(NULL, 0, &c.room, sizeof *c.ops); /* a list, even if it stays empty */
+  count_graph(&c, g, false);
   c.n_ops = merge_counts(c.ops, c.n_nodes);
   return c;
 }
@@ -129,11 +141,12 @@ static void add_bytes(text *t, uint64_t bytes) {
   text_addf(t, unit ? "%.1f %s" : "%.0f %s", n, units[unit]);
 }
 
-static void add_node(text *t, const rlx_graph *g, const rlx_node_info *node,
+static void add_node(text *t, int indent, const rlx_graph *g, const rlx_node_info *node,
                      const source *sources) {
   const char *name = node_name(node, sources);
+  text_addf(t, "%*s", indent, "");
   for (uint32_t i = 0; i < node->n_outputs; i++) {
-    text_addf(t, "%s%%%" PRIu32, i ? ", " : "  ", rlx_nth(node->first_output, i).id);
+    text_addf(t, "%s%%%" PRIu32, i ? ", " : "", rlx_nth(node->first_output, i).id);
   }
   text_addf(t, " = %s(", node->op);
   for (size_t i = 0; i < node->n_inputs; i++) {
@@ -156,6 +169,25 @@ static void add_node(text *t, const rlx_graph *g, const rlx_node_info *node,
   text_add(t, "\n");
 }
 
+/* Values of a sub-graph have numbers of their own, so that it says which it returns. */
+static void add_nodes(text *t, int indent, const rlx_graph *g) {
+  source *sources = find_sources(g);
+  rlx_node_info node;
+  for (size_t i = 0; rlx_graph_node(g, i, &node); i++) {
+    add_node(t, indent, g, &node, sources);
+    const char *name;
+    const rlx_graph *sub;
+    for (size_t k = 0; (sub = rlx_node_graph(g, i, k, &name)); k++) {
+      text_addf(t, "%*s%s returns", indent + 2, "", name);
+      for (size_t o = 0; o < rlx_graph_output_count(sub); o++)
+        text_addf(t, "%s%%%" PRIu32, o ? ", " : " ", rlx_graph_output_value(sub, o).id);
+      text_add(t, "\n");
+      add_nodes(t, indent + 4, sub);
+    }
+  }
+  free(sources);
+}
+
 static void inspect_text(const args *a, const rlx_graph *g, const census *c, text *out) {
   text_add(out, "graph ");
   text_add_quoted(out, rlx_graph_name(g));
@@ -172,16 +204,15 @@ static void inspect_text(const args *a, const rlx_graph *g, const census *c, tex
     }
   }
   text_addf(out, "operations  %zu, of %zu kinds\n", c->n_nodes, c->n_ops);
+  if (c->n_subgraphs)
+    text_addf(out, "  %zu of them in %zu sub-graphs\n", c->n_inside, c->n_subgraphs);
   for (size_t i = 0; i < c->n_ops; i++) text_addf(out, "  %6zu  %s\n", c->ops[i].n, c->ops[i].op);
   text_addf(out, "constants  %zu\nparameters and constants  ", c->n_constants);
   add_bytes(out, c->parameter_bytes);
   text_add(out, "\n");
   if (!args_has(a, FLAG_NODES)) return;
   text_add(out, "nodes\n");
-  source *sources = find_sources(g);
-  rlx_node_info node;
-  for (size_t i = 0; rlx_graph_node(g, i, &node); i++) add_node(out, g, &node, sources);
-  free(sources);
+  add_nodes(out, 2, g);
 }
 
 /* --- JSON */
@@ -211,7 +242,27 @@ static void json_type(json *j, const rlx_graph *g, rlx_val v) {
   text_free(&type);
 }
 
-static void json_node(json *j, const rlx_graph *g, const rlx_node_info *node,
+static void json_nodes(json *j, const rlx_graph *g);
+
+/* Each with the values that it returns, by number. */
+static void json_subgraphs(json *j, const rlx_graph *g, size_t node) {
+  const char *name;
+  const rlx_graph *sub;
+  if (!rlx_node_graph(g, node, 0, NULL)) return;
+  json_open(j, "graphs", '{');
+  for (size_t k = 0; (sub = rlx_node_graph(g, node, k, &name)); k++) {
+    json_open(j, name, '{');
+    json_nodes(j, sub);
+    json_open(j, "returns", '[');
+    for (size_t i = 0; i < rlx_graph_output_count(sub); i++)
+      json_int(j, NULL, rlx_graph_output_value(sub, i).id);
+    json_close(j, ']');
+    json_close(j, '}');
+  }
+  json_close(j, '}');
+}
+
+static void json_node(json *j, const rlx_graph *g, size_t index, const rlx_node_info *node,
                       const source *sources) {
   json_open(j, NULL, '{');
   json_text(j, "op", node->op);
@@ -228,7 +279,17 @@ static void json_node(json *j, const rlx_graph *g, const rlx_node_info *node,
     json_close(j, '}');
   }
   json_close(j, ']');
+  json_subgraphs(j, g, index);
   json_close(j, '}');
+}
+
+static void json_nodes(json *j, const rlx_graph *g) {
+  source *sources = find_sources(g);
+  rlx_node_info node;
+  json_open(j, "nodes", '[');
+  for (size_t i = 0; rlx_graph_node(g, i, &node); i++) json_node(j, g, i, &node, sources);
+  json_close(j, ']');
+  free(sources);
 }
 
 static void inspect_json(const args *a, const rlx_graph *g, const census *c, text *out) {
@@ -249,16 +310,10 @@ static void inspect_json(const args *a, const rlx_graph *g, const census *c, tex
   for (size_t i = 0; i < c->n_ops; i++) json_int(&j, c->ops[i].op, (int64_t)c->ops[i].n);
   json_close(&j, '}');
   json_int(&j, "n_operations", (int64_t)c->n_nodes);
+  json_int(&j, "n_subgraphs", (int64_t)c->n_subgraphs);
   json_int(&j, "n_constants", (int64_t)c->n_constants);
   json_int(&j, "parameter_bytes", (int64_t)c->parameter_bytes);
-  if (args_has(a, FLAG_NODES)) {
-    json_open(&j, "nodes", '[');
-    source *sources = find_sources(g);
-    rlx_node_info node;
-    for (size_t i = 0; rlx_graph_node(g, i, &node); i++) json_node(&j, g, &node, sources);
-    free(sources);
-    json_close(&j, ']');
-  }
+  if (args_has(a, FLAG_NODES)) json_nodes(&j, g);
   json_close(&j, '}');
   text_add(out, "\n");
 }

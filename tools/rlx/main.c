@@ -87,11 +87,15 @@ static int help_instead(void) {
   return EXIT_USAGE;
 }
 
+static bool asks_version(const char *s) {
+  return strcmp(s, "--version") == 0 || strcmp(s, "-V") == 0 || strcmp(s, "version") == 0;
+}
+
 static int dispatch(int argc, char **argv, text *out) {
   if (argc < 2) return help_instead();
   const char *first = argv[1];
-  if (strcmp(first, "--version") == 0) {
-    if (argc > 2) return fail_usage(NULL, "--version stands alone");
+  if (asks_version(first)) {
+    if (argc > 2) return fail_usage(NULL, "%s stands alone", first);
     text_addf(out, "rlx %s (MLX %s)\n", rlx_version(), rlx_mlx_version());
     return EXIT_OK;
   }
