@@ -136,6 +136,10 @@ mx::array minilm(const tensors &t) {
   const int batch = ids.shape(0), length = ids.shape(1), heads = 12;
   const mx::array words = mx::take(t.at("embeddings.word_embeddings.weight"), ids, 0);
   const int width = words.shape(2), each = width / heads;
+  const mx::array ignored =
+      mx::subtract(mx::array(1.0f), mx::astype(t.at("attention_mask"), mx::float32));
+  const mx::array mask =
+      mx::reshape(mx::multiply(ignored, mx::array(-1e9f)), {batch, 1, 1, length});
   const mx::array places =
       mx::slice(t.at("embeddings.position_embeddings.weight"), {0, 0}, {length, width});
   const mx::array kind =
@@ -149,7 +153,7 @@ mx::array minilm(const tensors &t) {
     };
     const float scale = 1 / std::sqrt(static_cast<float>(each));
     mx::array seen = mx::fast::scaled_dot_product_attention(split("query"), split("key"),
-                                                            split("value"), scale);
+                                                            split("value"), scale, "", mask);
     seen = mx::reshape(mx::transpose(seen, {0, 2, 1, 3}), {batch, length, width});
     h = mx::add(h, linear(t, layer + "attention.output.dense", seen));
     h = layer_norm(t, layer + "attention.output.LayerNorm", h);
