@@ -110,7 +110,8 @@ static void lengths_of(const char *path, int count) {
   rlx_graph *g = NULL;
   must(rlx_model_load(path, NULL, &g) == RLX_OK);
   rlx_exec *e = compiled(g);
-  double *preparing = calloc(2 * (size_t)count, sizeof *preparing), *longer = preparing + count;
+  double *preparing = calloc(2 * (size_t)count, sizeof *preparing);
+  double *longer = preparing ? preparing + count : NULL;
   for (int i = 0; preparing && i < count; i++) {
     const int64_t dims[] = {1, 4 + (int64_t)i * STEP % count};
     must(rlx_trace_start() == RLX_OK);

@@ -118,17 +118,6 @@ rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, const int64_t *dims, co
   return RLX_OK;
 }
 
-static void release_base(void *base) { rlx_tensor_free(base); }
-
-rlx_status tensor_view(rlx_tensor *base, size_t rank, const int64_t *dims,
-                       rlx_tensor **out_tensor) {
-  RLX_TRY(rlx_tensor_wrap(base->dtype, rank, dims, base->data, base->bytes, release_base, base,
-                          out_tensor));
-  (*out_tensor)->read_only = base->read_only;
-  rlx_tensor_retain(base);
-  return RLX_OK;
-}
-
 rlx_tensor *rlx_tensor_retain(rlx_tensor *tensor) {
   if (tensor) atomic_fetch_add_explicit(&tensor->refs, 1, memory_order_relaxed);
   return tensor;
