@@ -45,6 +45,8 @@ enum {
 struct ir_infer;
 struct lower_call; /* src/ops/lower.h */
 struct expr_call;  /* src/ops/expr.h */
+struct ir_kernel;  /* src/ops/kernel.h */
+struct view_call;  /* src/ops/view.h */
 
 /* One evaluation on host tensors: outputs are allocated (zeroed) with the inferred types before the
  * call (of IR_DATA only those whose sizes are known, the others are NULL), absent operands are
@@ -85,6 +87,11 @@ typedef struct ir_hooks {
   void (*lower)(struct lower_call *c);
   /* Does `lower` cover a node of these types and attributes? NULL: every one; the others expand. */
   bool (*lowers)(const struct ir_infer *c);
+  /* On a CPU: a kernel; for elementwise operations the tile operation of cpu/tile_ops.def. */
+  const struct ir_kernel *kernel;
+  const char *tile;
+  /* The outputs as other strides over the operand's memory. False: not with these strides. */
+  bool (*view)(struct view_call *c);
   /* Runs the sub-graphs of an operation of the trait CONTROL. */
   rlx_status (*control)(control_call *c);
   /* As other operations; used where `lower` is missing. Gradients follow from it. An operation with
