@@ -31,6 +31,8 @@ typedef struct cpu_run {
 typedef rlx_status (*cpu_kernel)(const void *state, const cpu_run *run, const void *const *in,
                                  void *const *out);
 
+struct conv_tile; /* cpu/conv.h */
+
 typedef struct cpu_loops {
   const char *level; /* "sse2", "avx2", "avx512", "arm64" .. */
 #define LOOP(result, name, parameters) result(*name) parameters;

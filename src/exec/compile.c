@@ -5,6 +5,7 @@
 
 #include "base/options.h"
 #include "base/span.h"
+#include "base/threads.h"
 #include "exec/exec.h"
 #include "mlx/lock.h"
 
@@ -67,6 +68,8 @@ static rlx_status choose(rlx_exec *e, const rlx_exec_options *o) {
   if (e->device == RLX_DEVICE_GPU && !gpu)
     return status_set(RLX_ERROR_DEVICE, "device gpu: this MLX finds no usable GPU here");
   if (e->device == RLX_DEVICE_DEFAULT) e->device = gpu ? RLX_DEVICE_GPU : RLX_DEVICE_CPU;
+  e->kernels = e->device == RLX_DEVICE_CPU;
+  e->threads = threads_default();
   return RLX_OK;
 }
 
@@ -185,6 +188,7 @@ static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_optio
   if (graph->outputs.n == 0)
     return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: graph '%s' has no outputs", graph->name);
   RLX_TRY(choose(e, &o));
+  RLX_TRY(packs_create(&e->packs));
   RLX_TRY(optimise(e, graph, &o));
   RLX_TRY(preflight(e));
   RLX_TRY(compile_subgraphs(e, &o));
@@ -223,6 +227,8 @@ void rlx_exec_free(rlx_exec *e) {
   for (size_t i = 0; i < e->subs.n; i++) rlx_exec_free(e->subs.data[i]);
   vec_free(&e->subs);
   stages_free(&e->stages);
+  packs_free(e->packs);
+  blocks_free(&e->blocks);
   rlx_graph_free(e->graph);
   mem_free(e->error);
   pthread_mutex_destroy(&e->mutex);

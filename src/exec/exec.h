@@ -10,6 +10,7 @@
 #include <rlx/exec.h>
 #include <stdatomic.h>
 
+#include "exec/direct.h"
 #include "mlx/shim.h"
 #include "pass/pass.h"
 
@@ -37,6 +38,7 @@ typedef struct variant {
   plan plan;
   resident **constants; /* by value; NULL where it is none */
   uint32_t *params;     /* of the graph, in order: which of the executable's */
+  direct **directs;      /* by segment; NULL: another runner's */
   recording *recordings; /* by segment, under the runtime lock; NULL until there is one */
   uint64_t used;        /* the executable's clock at the last run */
 } variant;
@@ -50,6 +52,10 @@ struct rlx_exec {
   rlx_device device;
   rlx_mode mode;
   size_t max_variants;
+  bool kernels;     /* CPU kernels run what they cover */
+  uint32_t threads; /* of them */
+  kernel_packs *packs;
+  blocks blocks;
   pthread_mutex_t mutex;
   resident **params; /* in graph order; NULL: not set */
   VEC(resident *) residents; /* of constants, also those in sub-graphs, shared by all variants */
@@ -59,8 +65,8 @@ struct rlx_exec {
   char *error;
 };
 
-/* What runs the operations that have a lowering; PLAN_HOST: all of them. */
-plan_runner exec_runner(const rlx_exec *e);
+/* How it makes plans. */
+plan_choice exec_choice(const rlx_exec *e);
 /* Keeps the thread's sentence on the executable. Returns `status`. */
 rlx_status exec_fail(rlx_exec *e, rlx_status status);
 
@@ -98,6 +104,7 @@ void variant_free(variant *v);
 rlx_status run_stage(run *r);
 rlx_status run_mlx_segment(run *r, const plan_segment *s);
 rlx_status run_host_segment(run *r, const plan_segment *s);
+rlx_status run_direct_segment(run *r, const plan_segment *s);
 /* For the runners, with the runtime lock held: all steps of a segment, one after another; the array
  * of a value; a flag that says whether a node's indices were out of range; the end of values. */
 rlx_status run_steps(run *r, const plan_segment *s);

@@ -41,7 +41,7 @@ static bool is_host(rlx_how how) { return how == RLX_HOW_HOST || how == RLX_HOW_
 static const char *runner_of(const rlx_exec *e, rlx_how how) {
   static const char *const names[] = {
       [PLAN_MLX] = "mlx", [PLAN_TRACE] = "trace", [PLAN_HOST] = "host"};
-  return names[is_host(how) ? PLAN_HOST : exec_runner(e)];
+  return names[is_host(how) ? PLAN_HOST : exec_choice(e).runner];
 }
 
 /* Where a walk over the steps stands. */

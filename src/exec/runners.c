@@ -199,6 +199,34 @@ rlx_status run_mlx_segment(run *r, const plan_segment *s) {
   return status;
 }
 
+/* --- by kernels */
+
+/* Tensors for what leaves the segment. */
+static rlx_status make_outputs(run *r, const rlx_val *vals, size_t n, void **out) {
+  for (size_t i = 0; i < n; i++) {
+    const ir_type *t = &graph_value(r->g, vals[i])->type;
+    RLX_TRY(rlx_tensor_create(t->dtype, t->rank, t->dims, &r->tensors[vals[i].id]));
+    out[i] = r->tensors[vals[i].id]->data;
+  }
+  return RLX_OK;
+}
+
+rlx_status run_direct_segment(run *r, const plan_segment *s) {
+  const direct *d = r->v->directs[s - r->v->plan.segments];
+  const rlx_val *inputs, *outputs;
+  const size_t n_in = direct_inputs(d, &inputs), n_out = direct_outputs(d, &outputs);
+  RLX_TRY(run_fetch(r, inputs, n_in));
+  void **data = mem_new(n_in + n_out + 1, sizeof *data), **out = data + n_in;
+  if (!data) return status_memory(n_in * sizeof *data);
+  for (size_t i = 0; i < n_in; i++) data[i] = r->tensors[inputs[i].id]->data;
+  rlx_status status = make_outputs(r, outputs, n_out, out);
+  if (status == RLX_OK) status = direct_run(d, &r->e->blocks, (const void *const *)data, out);
+  mem_free(data);
+  for (uint32_t i = 0; i < s->n && status == RLX_OK; i++)
+    run_drop_dead(r, &r->v->plan.steps[s->first + i]);
+  return status;
+}
+
 /* --- by reference */
 
 static rlx_status host_step(run *r, const plan_step *step) {

@@ -1,21 +1,20 @@
 /* exec/runtime.c: the process-wide runtime as the public API shows it (rlx/runtime.h). */
-#define _GNU_SOURCE /* sched_getaffinity, dlinfo */
+#define _GNU_SOURCE /* dlinfo */
 #include <rlx/runtime.h>
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #if defined(__linux__)
 #include <dlfcn.h>
 #include <link.h>
-#include <sched.h>
 #include <sys/stat.h>
 #endif
 
 #include "base/mem.h"
 #include "base/options.h"
+#include "base/threads.h"
 #include "mlx/lock.h"
 #include "mlx/shim.h"
 
@@ -40,35 +39,6 @@ rlx_status rlx_runtime_lock(void) { return lock_enter(); }
 rlx_status rlx_runtime_unlock(void) { return lock_leave(); }
 
 #if defined(__linux__)
-/* The first number in a file, and the second; false if it does not start with a number. */
-static bool read_numbers(const char *path, long *a, long *b) {
-  FILE *f = fopen(path, "r");
-  if (f == NULL) return false;
-  const int n = fscanf(f, "%ld %ld", a, b);
-  fclose(f);
-  return n >= 1;
-}
-
-/* The processors that a container's quota is worth, rounded up; 0 without a quota. */
-static long quota(void) {
-  long share = 0, period = 0, unused = 0;
-  if (!read_numbers("/sys/fs/cgroup/cpu.max", &share, &period) &&
-      !(read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", &share, &unused) &&
-        read_numbers("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period, &unused))) {
-    return 0;
-  }
-  return share > 0 && period > 0 ? (share + period - 1) / period : 0;
-}
-
-static uint32_t processors(void) {
-  cpu_set_t set;
-  long n = sysconf(_SC_NPROCESSORS_ONLN);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-  const long limit = quota();
-  if (limit > 0 && limit < n) n = limit;
-  return n > 0 ? (uint32_t)n : 1;
-}
-
 /* The directories where the linker looks for what this library needs; NULL if it does not say. */
 static Dl_serinfo *search_path(void) {
   static const char here;
@@ -108,11 +78,6 @@ static bool is_ours(const char *file) {
   return ours;
 }
 #else
-static uint32_t processors(void) {
-  const long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? (uint32_t)n : 1;
-}
-
 /* Elsewhere libraries are loaded by their path. */
 static bool is_ours(const char *file) {
   (void)file;
@@ -122,7 +87,7 @@ static bool is_ours(const char *file) {
 
 rlx_status rlx_runtime_query(rlx_runtime_info *out_info) {
   RLX_TRY(lock_enter());
-  rlx_runtime_info info = {.threads = processors(),
+  rlx_runtime_info info = {.threads = threads_default(),
                            .gpu = mx_gpu_available(),
                            .mlx_path = mx_library_path(),
                            .blas = "",
@@ -167,7 +132,7 @@ rlx_status rlx_runtime_probe(rlx_device device) {
 
 rlx_status rlx_runtime_set_threads(uint32_t threads) {
 #if defined(RLX_OPENBLAS)
-  if (threads == 0) threads = processors();
+  if (threads == 0) threads = threads_default();
   if (threads > INT_MAX) return status_set(RLX_ERROR_ARGUMENT, "%u threads", threads);
   RLX_TRY(lock_enter());
   mx_settle(); /* OpenBLAS must not change its threads while they work */

@@ -86,6 +86,7 @@ static rlx_status run_segment(run *r, const plan_segment *s) {
     const char *name;
   } runners[] = {[PLAN_MLX] = {run_mlx_segment, "mlx segment"},
                  [PLAN_TRACE] = {run_mlx_segment, "trace segment"},
+                 [PLAN_DIRECT] = {run_direct_segment, "direct segment"},
                  [PLAN_HOST] = {run_host_segment, "host segment"}};
   const uint64_t begin = span_begin();
   const rlx_status status = runners[s->runner].run(r, s);

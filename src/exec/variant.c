@@ -13,6 +13,8 @@ void variant_free(variant *v) {
   if (!v || atomic_fetch_sub(&v->refs, 1) != 1) return;
   for (size_t i = 0; v->constants && i < v->graph->values.n; i++) resident_free(v->constants[i]);
   mem_free(v->constants);
+  for (size_t i = 0; v->directs && i < v->plan.n_segments; i++) direct_free(v->directs[i]);
+  mem_free(v->directs);
   recordings_free(v);
   plan_free(&v->plan);
   rlx_graph_free(v->graph);
@@ -63,7 +65,7 @@ static rlx_status check_room(const rlx_graph *g, const plan *p) {
   for (size_t i = 0; i < g->outputs.n; i++) counted[g->outputs.data[i].value.id] = true;
   rlx_status status = RLX_OK;
   for (uint32_t s = 0; s < p->n_steps && status == RLX_OK; s++) {
-    const ir_node *n = &g->nodes.data[p->steps[s].node];
+    const ir_node *n = &g->nodes.data[p->steps[s].last];
     for (uint32_t i = 0; i < n->n_out && status == RLX_OK; i++) {
       const uint64_t bytes = value_bytes(g, n->out.id + i);
       if (!room_for(bytes)) status = too_large(g, n, "the result has", bytes);
@@ -130,24 +132,58 @@ static rlx_status bind_stage(const run *r, variant *v, ir_normal normal) {
   return status;
 }
 
-plan_runner exec_runner(const rlx_exec *e) {
-  if (e->device == RLX_DEVICE_REFERENCE) return PLAN_HOST;
-  if (e->mode != RLX_MODE_COMPILED) return PLAN_MLX;
-  return mx_trace_fuses(e->device == RLX_DEVICE_GPU ? MX_GPU : MX_CPU) ? PLAN_TRACE : PLAN_MLX;
+plan_choice exec_choice(const rlx_exec *e) {
+  if (e->device == RLX_DEVICE_REFERENCE) return (plan_choice){.runner = PLAN_HOST};
+  const bool fuses = e->mode == RLX_MODE_COMPILED &&
+                     mx_trace_fuses(e->device == RLX_DEVICE_GPU ? MX_GPU : MX_CPU);
+  return (plan_choice){.runner = fuses ? PLAN_TRACE : PLAN_MLX,
+                       .kernels = e->kernels && !fuses,
+                       .alone = e->mode == RLX_MODE_EAGER};
+}
+
+static rlx_status prepare_direct(const rlx_exec *e, const variant *v, const void *const *constants,
+                                 size_t segment) {
+  const direct_setup setup = {.g = v->graph,
+                              .p = &v->plan,
+                              .s = &v->plan.segments[segment],
+                              .constants = constants,
+                              .threads = e->threads,
+                              .packs = e->packs};
+  return direct_create(&setup, &v->directs[segment]);
+}
+
+static rlx_status prepare_directs(const rlx_exec *e, variant *v) {
+  const void **constants = mem_new(v->graph->values.n, sizeof *constants);
+  v->directs = mem_new(v->plan.n_segments + 1, sizeof *v->directs);
+  rlx_status status = constants && v->directs ? RLX_OK : status_memory(v->graph->values.n);
+  for (uint32_t id = 1; constants && id < v->graph->values.n; id++)
+    if (v->constants[id]) constants[id] = v->constants[id]->tensor->data;
+  for (size_t i = 0; i < v->plan.n_segments && status == RLX_OK; i++)
+    if (v->plan.segments[i].runner == PLAN_DIRECT) status = prepare_direct(e, v, constants, i);
+  mem_free(constants);
+  return status;
 }
 
 static rlx_status prepare(const run *r, variant *v) {
-  const bool host = r->e->device == RLX_DEVICE_REFERENCE;
+  rlx_exec *e = r->e;
+  const plan_choice choice = exec_choice(e);
   RLX_TRY(learn_names(r, v));
   uint64_t begin = span_begin();
-  RLX_TRY(bind_stage(r, v, host ? pass_fold : pass_legal));
+  RLX_TRY(bind_stage(r, v,
+                     choice.kernels ? pass_kernels
+                     : choice.runner == PLAN_HOST ? pass_fold
+                                                  : pass_legal));
   span_end(begin, "compile", "bind", v->graph->name);
   begin = span_begin();
-  RLX_TRY(plan_make(v->graph, exec_runner(r->e), &v->plan));
-  span_end(begin, "compile", "plan", v->graph->name);
+  RLX_TRY(plan_make(v->graph, choice, &v->plan));
   RLX_TRY(check_room(v->graph, &v->plan));
-  RLX_TRY(find_params(r->e, v));
-  return gather_constants(r->e, v);
+  span_end(begin, "compile", "plan", v->graph->name);
+  RLX_TRY(find_params(e, v));
+  RLX_TRY(gather_constants(e, v));
+  begin = span_begin();
+  RLX_TRY(prepare_directs(e, v));
+  span_end(begin, "compile", "kernels", v->graph->name);
+  return RLX_OK;
 }
 
 /* --- finding */

@@ -3,6 +3,8 @@
  * On a CPU MLX convolves slowly (grouped and transposed convolutions by a scalar loop), so there it
  * is a matrix product over gathered windows, which OpenBLAS does, or a sum over the taps when each
  * channel stands alone. */
+#include "cpu/conv.h"
+#include "ops/kernel.h"
 #include "ops/window.h"
 
 enum { MAX_SPATIAL = 3, MAX_TAPS = 64 };
@@ -462,10 +464,100 @@ static void conv_transpose_lower(lower_call *c) {
   conv_finish(&v, spread, turned);
 }
 
+/* --- on a CPU: cpu/conv.h */
+
+static bool conv_covers(const ir_infer *c) { return c->in[0].dtype == RLX_F32; }
+
+static void pack_weights(const void *ctx, void *to) {
+  const kernel_call *c = ctx;
+  conv_pack(&((const conv_plan *)c->state)->form, c->constant[1], to);
+}
+
+/* The pack depends on how channels are grouped and on the columns of a panel. */
+static rlx_status conv_weights(kernel_call *c, conv_plan *p) {
+  static const char *const kinds[] = {"conv depthwise", "conv 1", "conv 2", "conv 3"};
+  if (!c->constant[1] || p->s.groups != p->form.groups) return RLX_OK;
+  const void *packed;
+  RLX_TRY(kernel_pack(c, 1, kinds[p->form.vectors], (size_t)conv_packed(p), pack_weights, c,
+                      &packed));
+  p->weights = packed;
+  return RLX_OK;
+}
+
+static rlx_status conv_nothing(const void *state, const cpu_run *run, const void *const *in,
+                               void *const *out) {
+  (void)state, (void)run, (void)in, (void)out;
+  return RLX_OK;
+}
+
+/* x [N,C,in..] and the windows of the kernel's spatial axes as a plan. */
+static rlx_status conv_plan_of(kernel_call *c, const window_axis *w, int64_t groups,
+                               bool transposed) {
+  const cpu_view *x = &c->in[0], *y = &c->out[0];
+  const size_t n = x->rank - 2;
+  conv_plan *p = kernel_state(c, sizeof *p);
+  if (!p) return status_memory(sizeof *p);
+  c->state = p;
+  c->run = conv_nothing;
+  c->name = "conv empty";
+  if (view_count(y) == 0) return RLX_OK;
+  conv_shape s = {x->dims[0], x->dims[1], y->dims[1], groups, {{0}}, transposed};
+  for (size_t i = 0; i < CONV_AXES; i++) {
+    const size_t k = i + n - CONV_AXES; /* wraps where there is no such axis */
+    const conv_axis one = {1, 1, 1, 1, 1, 0};
+    s.axis[i] = one;
+    if (k >= n) continue;
+    s.axis[i] = (conv_axis){x->dims[2 + k], y->dims[2 + k], w[k].kernel,
+                            w[k].stride,    w[k].dilation,  w[k].before};
+  }
+  conv_choose(&s, c->threads, p);
+  p->epilogue = c->epilogue;
+  p->bias = c->node->n_in > 2 && c->in[2].dtype != RLX_DTYPE_COUNT;
+  p->unit = (int64_t)dtype_bytes(y->dtype);
+  p->zeros = arena_new(c->mem, 1, (size_t)conv_zeros(p));
+  if (!p->zeros) return status_memory((size_t)conv_zeros(p));
+  RLX_TRY(conv_weights(c, p));
+  c->scratch = (size_t)conv_scratch(p);
+  c->run = conv_run;
+  c->name = p->form.vectors ? "conv" : "conv depthwise";
+  return RLX_OK;
+}
+
+static rlx_status conv_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0], *w = &c->in[1];
+  const size_t n = x->rank - 2;
+  window_axis axes[MAX_SPATIAL];
+  const window_spec s = conv_spec(c->attrs, w->dims + 2, n);
+  window_resolve(&s, n, x->dims + 2, c->out[0].dims + 2, axes);
+  return conv_plan_of(c, axes, ATTRS(conv)->groups, false);
+}
+
+static rlx_status conv_transpose_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0], *w = &c->in[1];
+  const size_t n = x->rank - 2;
+  window_axis axes[MAX_SPATIAL];
+  const window_spec s = transpose_spec(c->attrs, w->dims + 2, n);
+  window_resolve(&s, n, c->out[0].dims + 2, x->dims + 2, axes);
+  return conv_plan_of(c, axes, ATTRS(conv_transpose)->groups, true);
+}
+
+static const ir_kernel conv_kernel = {.covers = conv_covers,
+                                      .prepare = conv_prepare,
+                                      .in = {ORDER_LAST, ORDER_ROWS, ORDER_ROWS, ORDER_ROWS},
+                                      .out = ORDER_LAST,
+                                      .epilogue = true};
+static const ir_kernel conv_transpose_kernel = {
+    .covers = conv_covers,
+    .prepare = conv_transpose_prepare,
+    .in = {ORDER_LAST, ORDER_ROWS, ORDER_ROWS, ORDER_ROWS},
+    .out = ORDER_LAST,
+    .epilogue = true};
+
 RLX_BLOCK(conv) = {
     .infer = conv_infer,
     .ref = conv_ref,
     .lower = conv_lower,
+    .kernel = &conv_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,7], f32[4,3,3]; f32[1,3,9,8], f32[4,3,3,2], f32[4] strides=[2,1] pads=[1,0,2,1];"
@@ -492,6 +584,7 @@ RLX_BLOCK(conv_transpose) = {
     .infer = conv_transpose_infer,
     .ref = conv_transpose_ref,
     .lower = conv_transpose_lower,
+    .kernel = &conv_transpose_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,5], f32[3,4,3]; f32[1,3,4,5], f32[3,2,2,2], f32[2] strides=[2,2];"

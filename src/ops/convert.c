@@ -5,6 +5,7 @@
 
 #include "ops/block.h"
 #include "ops/elementwise.h"
+#include "ops/view.h"
 
 /* --- cast */
 
@@ -150,6 +151,7 @@ RLX_BLOCK(bitcast) = {
     .infer = bitcast_infer,
     .ref = bitcast_ref,
     .lower = bitcast_lower,
+    .view = view_same,
     .no_grad = "bits",
     .onnx = "BitCast-26 to",
     .cases = CASES("f32[2,3] to=i32; i32[2,3]{-99:99} to=f32; f64[3] to=i64; u64[3] to=f64; c64[2] "
@@ -254,6 +256,7 @@ RLX_BLOCK(stop_gradient) = {
     .infer = infer_same,
     .ref = stop_gradient_ref,
     .lower = stop_gradient_lower,
+    .view = view_same,
     .no_grad = "stopping it is what the operation is for",
     .cases = CASES("f32[2,3]; i64[]; c64[2]; bool[3]; f16[0,2]"),
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/block.h"
+#include "ops/view.h"
 
 static void fill(int64_t *list, size_t n, int64_t value) {
   for (size_t i = 0; i < n; i++) list[i] = value;
@@ -135,11 +136,18 @@ static void slice_lower(lower_call *c) {
   c->out[0] = lower_cut(c, c->in[0], x->rank, starts, lower_out_type(c, 0)->dims, steps);
 }
 
+static bool slice_view(view_call *c) {
+  int64_t starts[RLX_MAX_RANK], steps[RLX_MAX_RANK];
+  slice_plan(ATTRS(slice), c->in.rank, c->in.dims, starts, steps);
+  return view_strided(c, starts, steps);
+}
+
 RLX_BLOCK(slice) = {
     .infer = slice_infer,
     .infer_late = infer_fresh, /* axes or steps */
     .ref = slice_ref,
     .lower = slice_lower,
+    .view = slice_view,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[5,4] starts=[1] stops=[4];"
@@ -187,10 +195,17 @@ static void reverse_lower(lower_call *c) {
   c->out[0] = lower_cut(c, c->in[0], x->rank, starts, x->dims, steps);
 }
 
+static bool reverse_view(view_call *c) {
+  int64_t starts[RLX_MAX_RANK], steps[RLX_MAX_RANK];
+  reverse_plan(ATTRS(reverse)->axes, c->in.rank, c->in.dims, starts, steps);
+  return view_strided(c, starts, steps);
+}
+
 RLX_BLOCK(reverse) = {
     .infer = reverse_infer,
     .ref = reverse_ref,
     .lower = reverse_lower,
+    .view = reverse_view,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3]; f32[2,3] axes=[-1]; i64[4] axes=[0]; c64[2,1,3] axes=[2,0]; f32[]; f32[0,2];"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/block.h"
+#include "ops/view.h"
 
 /* --- row-major order kept: reshape, squeeze, unsqueeze, flatten */
 
@@ -19,7 +20,9 @@ static void same_elements_lower(lower_call *c) {
   c->out[0] = mx_reshape(c->m, c->in[0], t->rank, t->dims);
 }
 
-#define SAME_ELEMENTS .ref = same_elements_ref, .lower = same_elements_lower, .no_grad = NO_GRAD_YET
+#define SAME_ELEMENTS                                                                     \
+  .ref = same_elements_ref, .lower = same_elements_lower, .view = view_reshape,           \
+  .no_grad = NO_GRAD_YET
 
 static rlx_status reshape_infer(ir_infer *c) {
   const rlx_ints want = ATTRS(reshape)->dims;
@@ -199,10 +202,17 @@ static void transpose_lower(lower_call *c) {
   c->out[0] = mx_transpose(c->m, c->in[0], mx_ints(c->m, perm.data, perm.n), perm.n);
 }
 
+static bool transpose_view(view_call *c) {
+  for (uint32_t i = 0; i < c->in.rank; i++)
+    c->strides[i] = c->in.strides[ATTRS(transpose)->perm.data[i]];
+  return true;
+}
+
 RLX_BLOCK(transpose) = {
     .infer = transpose_infer,
     .ref = transpose_ref,
     .lower = transpose_lower,
+    .view = transpose_view,
     .no_grad = NO_GRAD_YET,
     .onnx = "Transpose-1 perm",
     .cases = CASES(
@@ -235,10 +245,18 @@ static void expand_lower(lower_call *c) {
   c->out[0] = mx_broadcast_to(c->m, c->in[0], t->rank, t->dims);
 }
 
+static bool expand_view(view_call *c) {
+  const uint32_t added = view_type(c)->rank - c->in.rank; /* their strides stay 0 */
+  for (uint32_t i = 0; i < c->in.rank; i++)
+    c->strides[added + i] = c->in.dims[i] == 1 ? 0 : c->in.strides[i];
+  return true;
+}
+
 RLX_BLOCK(expand) = {
     .infer = expand_infer,
     .ref = expand_ref,
     .lower = expand_lower,
+    .view = expand_view,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[3,1] dims=[2,3,4]; f32[3] dims=[3]; f32[2,3] dims=[3]; bool[] dims=[2,2];"
@@ -355,10 +373,18 @@ static void split_lower(lower_call *c) {
   }
 }
 
+static bool split_view(view_call *c) {
+  const int64_t axis = ATTRS(split)->axis;
+  for (size_t k = 0; k < c->nth; k++)
+    c->offset += ATTRS(split)->sizes.data[k] * c->in.strides[axis];
+  return view_same(c);
+}
+
 RLX_BLOCK(split) = {
     .infer = split_infer,
     .ref = split_ref,
     .lower = split_lower,
+    .view = split_view,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[5,2] sizes=[2,3]; f32[2,6] axis=-1 sizes=[1,0,5]; i64[4] sizes=[4];"
                    "f32[0,3] sizes=[0,0]; f32[5] sizes=[2,2] !shape; f32[5] sizes=[6,-1] !shape;"

@@ -2,6 +2,7 @@
  * folded where its operands are constants, and expanded where MLX has no counterpart. */
 #include "base/span.h"
 #include "ops/expr.h"
+#include "ops/kernel.h"
 #include "ops/ref.h"
 #include "pass/pass.h"
 
@@ -81,6 +82,12 @@ rlx_status pass_legal(const ir_infer *c, const rlx_dim *content, ir_node *n) {
                             : status_set(RLX_ERROR_INTERNAL, "%s expands to nothing", c->op->name);
   }
   return RLX_OK;
+}
+
+rlx_status pass_kernels(const ir_infer *c, const rlx_dim *content, ir_node *n) {
+  RLX_TRY(pass_fold(c, content, n));
+  if (n->out.id || kernel_covers(c)) return RLX_OK;
+  return pass_legal(c, NULL, n);
 }
 
 static rlx_status normal(const ir_infer *c, const rlx_dim *content, ir_node *n) {

@@ -10,6 +10,8 @@
  * that have no lowering. */
 rlx_status pass_fold(const ir_infer *c, const rlx_dim *content, ir_node *n);
 rlx_status pass_legal(const ir_infer *c, const rlx_dim *content, ir_node *n);
+/* The same, but what a CPU kernel covers stays. */
+rlx_status pass_kernels(const ir_infer *c, const rlx_dim *content, ir_node *n);
 
 /* Rebuilds `src` without its dead nodes, through `normal`; sizes stay symbolic. Inputs and params
  * all stay. `rules`: what `normal` works with, or NULL. */
@@ -37,32 +39,52 @@ rlx_status pass_name_value(size_names *s, rlx_val v, const int64_t *sizes);
 rlx_status pass_bind(size_names *names, const stage *s, rlx_tensor *const *by_value,
                      ir_normal normal, rlx_graph **out_graph);
 
-/* A plan: the nodes of a concrete graph in order, cut into segments that one runner takes. */
+/* A plan: the steps of a concrete graph in order, cut into segments that one runner takes. */
 typedef enum plan_runner {
-  PLAN_MLX,   /* onto MLX */
-  PLAN_TRACE, /* the same, fused by MLX's compiler */
-  PLAN_HOST   /* the reference, where an operation has no lowering */
+  PLAN_MLX,    /* onto MLX */
+  PLAN_TRACE,  /* the same, fused by MLX's compiler */
+  PLAN_DIRECT, /* CPU kernels on planned buffers */
+  PLAN_HOST    /* the reference, where an operation has no lowering */
 } plan_runner;
+
+typedef enum step_kind {
+  STEP_NODE,   /* one node, lowered or by reference */
+  STEP_VIEW,   /* one node whose results are elements of its operand, where they lie */
+  STEP_KERNEL, /* one node's kernel, and the elementwise nodes behind it as its epilogue */
+  STEP_REGION  /* elementwise nodes as one program */
+} step_kind;
+
+typedef struct plan_step {
+  step_kind kind;
+  uint32_t node;                    /* whose kernel, view or lowering runs; a region: its last */
+  uint32_t last;                    /* whose outputs are those of the step */
+  uint32_t first_member, n_members; /* elementwise nodes in `members`: the region, the epilogue */
+  uint32_t first_dead, n_dead;      /* values in `dead` that nobody needs after this step */
+} plan_step;
 
 typedef struct plan_segment {
   plan_runner runner;
   uint32_t first, n; /* steps */
 } plan_segment;
 
-typedef struct plan_step {
-  uint32_t node;
-  uint32_t first_dead, n_dead; /* values in `dead` that nobody needs after this step */
-} plan_step;
-
 typedef struct plan {
   plan_step *steps;
   plan_segment *segments;
+  uint32_t *members;
   rlx_val *dead;
-  size_t n_steps, n_segments, n_dead;
+  size_t n_steps, n_segments, n_members, n_dead;
 } plan;
 
-/* `runner`: of every operation (PLAN_HOST), or of those that have a lowering. */
-rlx_status plan_make(const rlx_graph *g, plan_runner runner, plan *out_plan);
+/* runner: of the operations that have a lowering, or PLAN_HOST: of all. kernels: CPU kernels take
+ * what they cover; alone: each of those steps is a segment. */
+typedef struct plan_choice {
+  plan_runner runner;
+  bool kernels, alone;
+} plan_choice;
+rlx_status plan_make(const rlx_graph *g, plan_choice choice, plan *out_plan);
 void plan_free(plan *p);
+
+/* (group.c) The steps of a graph in order. */
+rlx_status plan_group(const rlx_graph *g, bool kernels, plan *p);
 
 #endif

@@ -1,0 +1,98 @@
+/* cpu/conv.c: how a convolution is cut up, and the packing of its weights. */
+#include "cpu/conv.h"
+
+#include "cpu/conv_plan.h"
+
+enum { BLOCK_STEP = 24, TASKS = 4, SMALL = 1 << 20 };
+
+/* The number of vectors in a panel that computes least in vain; with one, loads are the limit. */
+static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
+  static const int8_t order[] = {2, 3, 1};
+  int64_t best = 0;
+  double least = 0;
+  for (size_t i = 0; i < sizeof order; i++) {
+    const int64_t rows = cpu_table()->conv_rows(order[i]);
+    const double tiles = places == 1 ? 1 : (double)(divide_up(places, rows) * rows);
+    const double cost = tiles * (double)divide_up(width, lanes) * (order[i] == 1 ? 1.25 : 1);
+    if (best && cost >= least) continue;
+    best = order[i];
+    least = cost;
+  }
+  return best;
+}
+
+static conv_form form_of(const conv_shape *s, int64_t places) {
+  conv_form f = {.groups = s->groups,
+                 .taps = 1,
+                 .depth = s->in / s->groups,
+                 .width = s->out / s->groups,
+                 .lanes = cpu_table()->conv_lanes()};
+  for (int i = 0; i < CONV_AXES; i++) f.taps *= s->axis[i].kernel;
+  f.from = s->transposed ? f.width * f.taps : f.taps;
+  f.to = s->transposed ? f.taps : f.depth * f.taps;
+  if (s->groups > 1 && f.depth == 1 && f.width == 1) {
+    f.width = s->groups;
+    f.groups = 1;
+  } else {
+    f.vectors = best_vectors(places, f.width, f.lanes);
+  }
+  return f;
+}
+
+/* Columns of panel i of a group: all, or as many whole vectors as the rest needs. */
+int64_t panel_columns(const conv_form *f, int64_t i) {
+  const int64_t panel = f->vectors * f->lanes, rest = f->width - i * panel;
+  return rest < panel ? divide_up(rest, f->lanes) * f->lanes : panel;
+}
+
+void conv_choose(const conv_shape *s, uint32_t threads, conv_plan *out_plan) {
+  conv_plan *p = out_plan;
+  int64_t places = s->images, phases = 1;
+  *p = (conv_plan){.s = *s, .panels = 1};
+  for (int i = 0; i < CONV_AXES; i++) {
+    p->phases[i] = s->transposed ? at_most(s->axis[i].stride, s->axis[i].out) : 1;
+    places *= divide_up(s->axis[i].out, p->phases[i]);
+    phases *= p->phases[i];
+  }
+  p->form = form_of(s, places);
+  const conv_form *f = &p->form;
+  p->rows = cpu_table()->conv_rows(f->vectors);
+  p->packed = f->taps * f->depth * f->width;
+  if (f->vectors) {
+    p->panels = divide_up(f->width, f->vectors * f->lanes);
+    p->packed = f->taps * f->depth * divide_up(f->width, f->lanes) * f->lanes;
+  }
+  p->joined = f->vectors && s->groups == 1 && !s->transposed && s->axis[2].dilation == 1;
+  const double work = (double)(f->taps * f->depth) * (double)(places * s->out);
+  p->threads = work < SMALL ? 1 : threads;
+  const int64_t tasks = p->threads == 1 ? 1 : (int64_t)p->threads * TASKS;
+  p->block = places * phases < tasks * CONV_BLOCK ? BLOCK_STEP : CONV_BLOCK;
+  p->blocks = divide_up(places, p->block);
+  p->parts = at_most(p->panels * f->groups, divide_up(tasks, p->blocks * phases));
+}
+
+int64_t conv_zeros(const conv_plan *p) {
+  const int64_t channels = p->s.in > p->s.out ? p->s.in : p->s.out;
+  return channels * (int64_t)sizeof(float);
+}
+int64_t conv_packed(const conv_plan *p) {
+  return p->form.groups * p->packed * (int64_t)sizeof(float);
+}
+
+/* A row of the packed form for tap t and channel c: n columns from `column` on, zeros behind. */
+static float *pack_row(const conv_form *f, const float *w, int64_t column, int64_t n, float *to) {
+  for (int64_t j = 0; j < n; j++) to[j] = column + j < f->width ? w[(column + j) * f->to] : 0;
+  return to + n;
+}
+
+void conv_pack(const conv_form *f, const float *weights, float *to) {
+  const int64_t group = f->taps * f->depth * f->width, panel = f->vectors * f->lanes;
+  if (f->vectors == 0)
+    for (int64_t t = 0; t < f->taps; t++) to = pack_row(f, weights + t, 0, f->width, to);
+  else
+    for (int64_t g = 0; g < f->groups; g++, weights += group)
+      for (int64_t i = 0; i * panel < f->width; i++)
+        for (int64_t t = 0; t < f->taps; t++)
+          for (int64_t k = 0; k < f->depth; k++)
+            to = pack_row(f, weights + k * f->from + t, i * panel, panel_columns(f, i), to);
+}

@@ -1,0 +1,21 @@
+/* ops/copy.c: kernels that only move elements, made of strided copies. */
+#include "ops/copy.h"
+
+#include "cpu/copy.h"
+
+static rlx_status copy_kernel(const void *state, const cpu_run *run, const void *const *in,
+                              void *const *out) {
+  copy_run(state, in[0], out[0], run->threads);
+  return RLX_OK;
+}
+
+rlx_status copy_prepare(kernel_call *c) {
+  const cpu_view *from = &c->in[0], *to = &c->out[0];
+  cpu_copy *p = kernel_state(c, sizeof *p);
+  if (!p) return status_memory(sizeof *p);
+  copy_make(p, dtype_bytes(from->dtype), from->rank, from->dims, from->strides, to->strides);
+  c->state = p;
+  c->run = copy_kernel;
+  c->name = "copy";
+  return RLX_OK;
+}
