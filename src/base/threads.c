@@ -6,8 +6,9 @@
  * meanwhile fails at the generation. So there is no list, no registration and no lock, and the
  * caller waits only for helpers that did take tasks. Locks are held only to fall asleep and to wake.
  *
- * Spinning pays while calls follow each other and costs much when the cores have other work: each
- * side doubles its spin after one that was worth it and halves it after one in vain. */
+ * Spinning pays while calls follow each other and costs much when the cores have other work: after
+ * a sleep that was short a longer spin follows, after a long one (no call, or a helper that lost its
+ * core) a shorter. */
 #define _GNU_SOURCE /* clock_gettime, pthread_sigmask */
 #include "base/threads.h"
 
@@ -86,20 +87,20 @@ static uint32_t measure_pauses(void) {
   return n ? (uint32_t)n : 1;
 }
 
-/* Waits until *word is no more `old`, or `is` where that is what is waited for. Adapts *spin, in
- * nanoseconds. */
-static bool spin_until(const _Atomic uint32_t *word, uint32_t value, bool equal, uint32_t *spin,
-                       uint32_t most) {
-  const uint32_t pauses = (uint32_t)((uint64_t)*spin * pauses_per_us / 1000);
-  for (uint32_t i = 0; i <= pauses; i++) {
-    if ((atomic_load_explicit(word, memory_order_acquire) == value) == equal) {
-      if (i > 0 && *spin < most) *spin *= 2;
-      return true;
-    }
+/* Until *word is `value` (or is not), for `spin` nanoseconds. */
+static bool spin_until(const _Atomic uint32_t *word, uint32_t value, bool equal, uint32_t spin) {
+  const uint64_t pauses = (uint64_t)spin * pauses_per_us / 1000;
+  for (uint64_t i = 0; i <= pauses; i++) {
+    if ((atomic_load_explicit(word, memory_order_acquire) == value) == equal) return true;
     relax();
   }
-  if (*spin > SPIN_LEAST_NS) *spin /= 2;
   return false;
+}
+
+/* The next spin after one in vain and a sleep since `begin`: was it nearly enough? */
+static uint32_t adapt(uint32_t spin, uint32_t most, uint64_t begin) {
+  if (now() - begin < most) return spin * 2 < most ? spin * 2 : most;
+  return spin / 2 > SPIN_LEAST_NS ? spin / 2 : SPIN_LEAST_NS;
 }
 
 /* --- helpers */
@@ -145,9 +146,12 @@ static void *helper_main(void *unused) {
     const uint32_t used = atomic_load(&slots_used);
     for (uint32_t i = 0; i < used; i++) help(&slots[i]);
     atomic_fetch_add(&spinning, 1);
-    const bool called = spin_until(&epoch, seen, false, &spin, HELPER_SPIN_NS);
+    const bool called = spin_until(&epoch, seen, false, spin);
     atomic_fetch_sub(&spinning, 1);
-    if (!called) sleep_until_after(seen);
+    if (called) continue;
+    const uint64_t begin = now();
+    sleep_until_after(seen);
+    spin = adapt(spin, HELPER_SPIN_NS, begin);
   }
   return unused;
 }
@@ -216,11 +220,13 @@ static void call_helpers(uint32_t wanted) {
 }
 
 static void wait_for_helpers(slot *s, uint32_t tasks) {
-  if (spin_until(&s->done, tasks, true, &s->spin, CALLER_SPIN_NS)) return;
+  if (spin_until(&s->done, tasks, true, s->spin)) return;
+  const uint64_t begin = now();
   pthread_mutex_lock(&s->mutex);
   atomic_fetch_or(&s->done, WAITING);
   while (atomic_load(&s->done) != (tasks | WAITING)) pthread_cond_wait(&s->finished, &s->mutex);
   pthread_mutex_unlock(&s->mutex);
+  s->spin = adapt(s->spin, CALLER_SPIN_NS, begin);
 }
 
 static void run_shared(slot *s, uint32_t helpers, size_t n, task f, void *ctx) {

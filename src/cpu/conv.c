@@ -5,17 +5,22 @@
 
 enum { BLOCK_STEP = 24, TASKS = 4, SMALL = 1 << 20 };
 
-/* The number of vectors in a panel that computes least in vain; with one, loads are the limit. */
+/* The number of vectors in a panel that computes least in vain: a tile takes the same time however
+ * few of its places and columns are wanted. With one vector loads are the limit. */
 static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
   static const int8_t order[] = {2, 3, 1};
   int64_t best = 0;
   double least = 0;
   for (size_t i = 0; i < sizeof order; i++) {
-    const int64_t rows = cpu_table()->conv_rows(order[i]);
-    const double tiles = places == 1 ? 1 : (double)(divide_up(places, rows) * rows);
-    const double cost = tiles * (double)divide_up(width, lanes) * (order[i] == 1 ? 1.25 : 1);
+    const int64_t v = order[i], rows = cpu_table()->conv_rows(v);
+    const int64_t panels = divide_up(width, v * lanes), tail = divide_up(width, lanes) - (panels - 1) * v;
+    const int64_t tail_rows = cpu_table()->conv_rows(tail);
+    double cost = places == 1 ? (double)divide_up(width, lanes)
+                              : (double)divide_up(places, rows) *
+                                    (double)(rows * v * (panels - 1) + tail_rows * tail);
+    if (v == 1) cost *= 1.25;
     if (best && cost >= least) continue;
-    best = order[i];
+    best = v;
     least = cost;
   }
   return best;
@@ -76,7 +81,7 @@ int64_t conv_zeros(const conv_plan *p) {
   return channels * (int64_t)sizeof(float);
 }
 int64_t conv_packed(const conv_plan *p) {
-  return p->form.groups * p->packed * (int64_t)sizeof(float);
+  return (p->form.groups * p->packed + 1) * (int64_t)sizeof(float);
 }
 
 /* A row of the packed form for tap t and channel c: n columns from `column` on, zeros behind. */

@@ -13,6 +13,8 @@
 #include <rlx/dtype.h>
 #include <rlx/status.h>
 
+#include "cpu/lane.h"
+
 /* How an operand or a result lies in memory. */
 typedef struct cpu_view {
   rlx_dtype dtype; /* RLX_DTYPE_COUNT: an absent operand */
@@ -31,7 +33,11 @@ typedef struct cpu_run {
 typedef rlx_status (*cpu_kernel)(const void *state, const cpu_run *run, const void *const *in,
                                  void *const *out);
 
+struct attention; /* cpu/attention.h */
 struct conv_tile; /* cpu/conv.h */
+struct gemm_block; /* cpu/gemm.h */
+struct gemm_dots;
+struct gemm_copy;
 
 typedef struct cpu_loops {
   const char *level; /* "sse2", "avx2", "avx512", "arm64" .. */

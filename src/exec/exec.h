@@ -25,6 +25,7 @@ resident *resident_retain(resident *r);
 void resident_free(resident *r);
 
 typedef struct recording recording; /* of a segment, by the trace runner */
+typedef struct shortcut shortcut;
 
 /* A stage for one set of shapes, ready to run. */
 typedef struct variant {
@@ -39,6 +40,7 @@ typedef struct variant {
   resident **constants; /* by value; NULL where it is none */
   uint32_t *params;     /* of the graph, in order: which of the executable's */
   direct **directs;      /* by segment; NULL: another runner's */
+  shortcut *shortcut;    /* NULL: runs of it take the long way */
   recording *recordings; /* by segment, under the runtime lock; NULL until there is one */
   uint64_t used;        /* the executable's clock at the last run */
 } variant;
@@ -126,6 +128,14 @@ rlx_status run_fail_at(const rlx_graph *g, const ir_node *n, rlx_status status);
 rlx_status run_cut(run *r, uint32_t node);
 /* A node by its reference or its sub-graphs; `out`: new references. */
 rlx_status run_on_host(run *r, const ir_node *n, rlx_tensor *const *in, rlx_tensor **out);
+
+/* (shortcut.c) Sets *out to NULL where a variant has none. */
+rlx_status shortcut_create(const rlx_exec *e, const variant *v, shortcut **out);
+void shortcut_free(shortcut *s);
+/* Runs the variant for these inputs, which have been checked, by its shortcut. False: there is none,
+ * and nothing has happened. */
+bool run_shortcut(rlx_exec *e, resident *const *params, rlx_tensor *const *inputs,
+                  rlx_tensor **outputs, rlx_status *out_status);
 
 /* The params as they are now, in graph order: references, for exec_drop_params. */
 rlx_status exec_take_params(rlx_exec *e, resident ***out_params);

@@ -192,7 +192,9 @@ rlx_status exec_call_with(rlx_exec *e, resident **params, rlx_tensor *const *inp
   if (n_outputs != e->graph->outputs.n || !outputs)
     return status_set(RLX_ERROR_ARGUMENT, "room for %zu outputs, the graph has %zu",
                       outputs ? n_outputs : 0, e->graph->outputs.n);
-  const rlx_status status = run_all(&r, outputs);
+  rlx_status status;
+  if (run_shortcut(e, params, inputs, outputs, &status)) return status;
+  status = run_all(&r, outputs);
   finish(&r);
   return status;
 }

@@ -15,6 +15,7 @@ void variant_free(variant *v) {
   mem_free(v->constants);
   for (size_t i = 0; v->directs && i < v->plan.n_segments; i++) direct_free(v->directs[i]);
   mem_free(v->directs);
+  shortcut_free(v->shortcut);
   recordings_free(v);
   plan_free(&v->plan);
   rlx_graph_free(v->graph);
@@ -183,7 +184,7 @@ static rlx_status prepare(const run *r, variant *v) {
   begin = span_begin();
   RLX_TRY(prepare_directs(e, v));
   span_end(begin, "compile", "kernels", v->graph->name);
-  return RLX_OK;
+  return shortcut_create(e, v, &v->shortcut);
 }
 
 /* --- finding */

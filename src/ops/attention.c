@@ -6,8 +6,10 @@
  * position; the order is scale, cap, mask; a row that sees no key is zero, not NaN. */
 #include <math.h>
 
+#include "cpu/attention.h"
 #include "ops/attention.h"
 #include "ops/block.h"
+#include "ops/kernel.h"
 
 /* --- checks */
 
@@ -277,11 +279,59 @@ static rlx_val attention_expand(expr_call *c) {
   return rlx_matmul(c->b, attention_until(c, ATTENTION_WEIGHTS), shared(c, c->in[2]));
 }
 
+/* --- on a CPU */
+
+static bool kernel_takes(const ir_infer *c) {
+  const rlx_dtype dtype = c->in[0].dtype;
+  return dtype == RLX_F32 || dtype == RLX_F16 || dtype == RLX_BF16;
+}
+
+/* The strides of four axes, those that a mask lacks or stretches being 0. */
+static void four_strides(const cpu_view *v, int64_t *out) {
+  for (uint32_t i = 0; i < v->rank; i++)
+    out[4 - v->rank + i] = v->dims[i] == 1 ? 0 : v->strides[i];
+}
+
+static rlx_status attention_prepare(kernel_call *c) {
+  const rlx_attention_attrs *attrs = ATTRS(attention);
+  const cpu_view *q = &c->in[0], *k = &c->in[1], *v = &c->in[2];
+  const bool masked = c->n_in > 3 && c->in[3].dtype != RLX_DTYPE_COUNT;
+  attention *a = kernel_state(c, sizeof *a);
+  if (!a) return status_memory(sizeof *a);
+  *a = (attention){.dtype = q->dtype,
+                   .mask_dtype = masked ? c->in[3].dtype : RLX_DTYPE_COUNT,
+                   .batch = q->dims[0],
+                   .heads = k->dims[1],
+                   .group = k->dims[1] ? q->dims[1] / k->dims[1] : 0,
+                   .queries = q->dims[2],
+                   .keys = k->dims[2],
+                   .width = q->dims[3],
+                   .values = v->dims[3],
+                   .scale = (float)scale_of(attrs, q->dims[3]),
+                   .softcap = (float)attrs->softcap,
+                   .causal = attrs->causal,
+                   .window = attrs->window};
+  four_strides(q, a->q);
+  four_strides(k, a->k);
+  four_strides(v, a->v);
+  four_strides(&c->out[0], a->out);
+  if (masked) four_strides(&c->in[3], a->mask);
+  c->scratch = attention_plan(a, c->threads);
+  c->state = a;
+  c->run = attention_run;
+  c->name = "attention";
+  return RLX_OK;
+}
+
+static const ir_kernel attention_kernel = {
+    kernel_takes, attention_prepare, {ORDER_ANY}, ORDER_ANY, false};
+
 RLX_BLOCK(attention) = {
     .infer = attention_infer,
     .ref = attention_ref,
     .lowers = attention_lowers,
     .lower = attention_lower,
+    .kernel = &attention_kernel,
     .fast = "scaled_dot_product_attention",
     .expand = attention_expand,
     .cases = CASES(

@@ -3,6 +3,8 @@
  * On a CPU MLX convolves slowly (grouped and transposed convolutions by a scalar loop), so there it
  * is a matrix product over gathered windows, which OpenBLAS does, or a sum over the taps when each
  * channel stands alone. */
+#include <stdio.h>
+
 #include "cpu/conv.h"
 #include "ops/kernel.h"
 #include "ops/window.h"
@@ -473,13 +475,14 @@ static void pack_weights(const void *ctx, void *to) {
   conv_pack(&((const conv_plan *)c->state)->form, c->constant[1], to);
 }
 
-/* The pack depends on how channels are grouped and on the columns of a panel. */
+/* The same weights may be packed for other groups or panels. */
 static rlx_status conv_weights(kernel_call *c, conv_plan *p) {
-  static const char *const kinds[] = {"conv depthwise", "conv 1", "conv 2", "conv 3"};
-  if (!c->constant[1] || p->s.groups != p->form.groups) return RLX_OK;
+  if (!c->constant[1]) return RLX_OK;
+  char kind[64];
+  snprintf(kind, sizeof kind, "conv %d %lld %lld", p->s.transposed, (long long)p->s.groups,
+           (long long)p->form.vectors);
   const void *packed;
-  RLX_TRY(kernel_pack(c, 1, kinds[p->form.vectors], (size_t)conv_packed(p), pack_weights, c,
-                      &packed));
+  RLX_TRY(kernel_pack(c, 1, kind, (size_t)conv_packed(p), pack_weights, c, &packed));
   p->weights = packed;
   return RLX_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ops/block.h"
+#include "ops/reduce.h"
 
 /* --- argmax, argmin */
 
@@ -71,10 +72,18 @@ static void arg_lower(lower_call *c, arg_fn *f, int64_t axis, bool keep, bool la
     const rlx_##name##_attrs *a = c->attrs;                                             \
     arg_lower(c, mlx, a->axis, a->keep, a->last);                                       \
   }                                                                                     \
+  static rlx_status name##_prepare(kernel_call *c) {                                    \
+    reduce_spec spec = {.op = smallest ? FOLD_MIN : FOLD_MAX, .find = true};            \
+    spec.last = ATTRS(name)->last;                                                      \
+    return reduce_kernel_prepare(c, (rlx_ints){&ATTRS(name)->axis, 1}, &spec, #name);   \
+  }                                                                                     \
+  static const ir_kernel name##_kernel = {reduce_covers, name##_prepare, {ORDER_ANY},   \
+                                          ORDER_ANY, false};                            \
   RLX_BLOCK(name) = {                                                                   \
       .infer = name##_infer,                                                            \
       .ref = name##_ref,                                                                \
       .lower = name##_lower,                                                            \
+      .kernel = &name##_kernel,                                                         \
       .no_grad = "its result is an index",                                              \
       .cases = CASES("f32[2,3,4]; f32[2,3,4] axis=0; f32[2,3,4] axis=1 keep=true;"      \
                      "i32[3,9] axis=1; i32[3,9] axis=1 last=true; u8[9,3] axis=0 last=true;" \

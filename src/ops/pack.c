@@ -13,7 +13,7 @@ struct kernel_packs {
   pthread_mutex_t mutex; /* held while a constant is packed, so that it is packed once */
   VEC(struct packed {
     const void *constant;
-    const char *kind;
+    char *kind;
     size_t bytes;
     void *data;
   }) list;
@@ -35,7 +35,10 @@ kernel_packs *packs_retain(kernel_packs *p) {
 
 void packs_free(kernel_packs *p) {
   if (!p || atomic_fetch_sub(&p->refs, 1) != 1) return;
-  for (size_t i = 0; i < p->list.n; i++) free(p->list.data[i].data);
+  for (size_t i = 0; i < p->list.n; i++) {
+    free(p->list.data[i].data);
+    mem_free(p->list.data[i].kind);
+  }
   vec_free(&p->list);
   pthread_mutex_destroy(&p->mutex);
   mem_free(p);
@@ -58,11 +61,13 @@ static const struct packed *find(const kernel_packs *p, const void *constant, co
   return NULL;
 }
 
-static rlx_status add(kernel_packs *p, struct packed e,
+static rlx_status add(kernel_packs *p, struct packed e, const char *kind,
                       void (*fill)(const void *ctx, void *to), const void *ctx) {
   e.data = aligned_alloc(64, (e.bytes + 63) / 64 * 64);
-  if (!e.data || !vec_push(&p->list, e)) {
+  e.kind = mem_strdup(kind);
+  if (!e.data || !e.kind || !vec_push(&p->list, e)) {
     free(e.data);
+    mem_free(e.kind);
     return status_memory(e.bytes);
   }
   fill(ctx, e.data);
@@ -77,8 +82,8 @@ rlx_status kernel_pack(kernel_call *c, size_t operand, const char *kind, size_t 
   pthread_mutex_lock(&p->mutex);
   const struct packed *e = find(p, c->constant[operand], kind, bytes);
   if (!e) {
-    const struct packed fresh = {c->constant[operand], kind, bytes, NULL};
-    status = add(p, fresh, fill, ctx);
+    const struct packed fresh = {c->constant[operand], NULL, bytes, NULL};
+    status = add(p, fresh, kind, fill, ctx);
     if (status == RLX_OK) e = &p->list.data[p->list.n - 1];
   }
   if (e) *out_data = e->data;

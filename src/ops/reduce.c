@@ -6,8 +6,10 @@
  * the width are summed in f32. */
 #include <math.h>
 
+#include "cpu/reduce.h"
 #include "ops/block.h"
 #include "ops/elementwise.h"
+#include "ops/reduce.h"
 
 /* --- what the reductions share */
 
@@ -91,6 +93,7 @@ typedef struct reduction {
   unsigned kinds;
   reduce_fn *mlx;
   rlx_dim_op dim_op; /* the same for sizes */
+  lane_fold fold;    /* the same in a kernel */
 } reduction;
 
 /* The result for nothing; also the reference's, so that the two agree. */
@@ -153,6 +156,28 @@ static rlx_status reduce_content(ir_infer *c, const rlx_dim *const *in, rlx_dim 
   return RLX_OK;
 }
 
+bool reduce_covers(const ir_infer *c) { return reduce_takes(c->in[0].dtype); }
+
+rlx_status reduce_kernel_prepare(kernel_call *c, rlx_ints axes, reduce_spec *spec,
+                                 const char *name) {
+  const cpu_view *x = &c->in[0], *y = &c->out[0];
+  bool gone[RLX_MAX_RANK] = {0};
+  int64_t dims[RLX_MAX_RANK], strides[RLX_MAX_RANK];
+  cpu_view whole = {y->dtype, x->rank, dims, strides}; /* y with all of x's axes */
+  for (size_t i = 0; i < axes.n; i++) gone[axes.data[i]] = true;
+  for (uint32_t i = 0, from = 0; i < x->rank; i++) {
+    dims[i] = gone[i] ? 1 : x->dims[i];
+    strides[i] = gone[i] ? 0 : y->strides[from];
+    from += !gone[i] || y->rank == x->rank;
+  }
+  spec->x = x;
+  spec->y = &whole;
+  spec->gone = gone;
+  c->run = reduce_run;
+  c->name = name;
+  return reduce_prepare(spec, c->threads, c->mem, &c->state, &c->scratch);
+}
+
 /* --- the five */
 
 static ref_scalar start_sum(rlx_dtype d) { return ref_number(d, 0); }
@@ -183,11 +208,11 @@ static mx mean_of(mx_ctx *m, mx x, const int *axes, size_t n_axes, bool keep) {
 #define FOLDED (KINDS_NUMBER | KINDS_COMPLEX)
 #define ORDERED (KINDS_NUMBER | KINDS_BOOL)
 static const reduction
-    sum_of = {&row_add, start_sum, false, FOLDED, mx_reduce_sum, RLX_DIM_ADD},
-    mean_as = {&row_add, start_sum, true, FOLDED, mean_of, RLX_DIM_ADD},
-    prod_of = {&row_mul, start_prod, false, FOLDED, mx_reduce_prod, RLX_DIM_MUL},
-    max_of = {&row_maximum, start_max, false, ORDERED, mx_reduce_max, RLX_DIM_MAX},
-    min_of = {&row_minimum, start_min, false, ORDERED, mx_reduce_min, RLX_DIM_MIN};
+    sum_of = {&row_add, start_sum, false, FOLDED, mx_reduce_sum, RLX_DIM_ADD, FOLD_SUM},
+    mean_as = {&row_add, start_sum, true, FOLDED, mean_of, RLX_DIM_ADD, FOLD_SUM},
+    prod_of = {&row_mul, start_prod, false, FOLDED, mx_reduce_prod, RLX_DIM_MUL, FOLD_PROD},
+    max_of = {&row_maximum, start_max, false, ORDERED, mx_reduce_max, RLX_DIM_MAX, FOLD_MAX},
+    min_of = {&row_minimum, start_min, false, ORDERED, mx_reduce_min, RLX_DIM_MIN, FOLD_MIN};
 
 #define REDUCTION(name, reduction_, cases_)                                                  \
   static rlx_status name##_infer(ir_infer *c) {                                              \
@@ -205,10 +230,17 @@ static const reduction
   static rlx_status name##_content(ir_infer *c, const rlx_dim *const *in, rlx_dim *out) {    \
     return reduce_content(c, in, out, &reduction_);                                          \
   }                                                                                          \
+  static rlx_status name##_prepare(kernel_call *c) {                                         \
+    reduce_spec spec = {.op = reduction_.fold, .mean = reduction_.mean};                     \
+    return reduce_kernel_prepare(c, ATTRS(name)->axes, &spec, #name);                        \
+  }                                                                                          \
+  static const ir_kernel name##_kernel = {reduce_covers, name##_prepare, {ORDER_ANY},        \
+                                          ORDER_ANY, false};                                 \
   RLX_BLOCK(name) = {.infer = name##_infer,                                                  \
                      .infer_late = name##_infer_late,                                        \
                      .ref = name##_ref,                                                      \
                      .lower = name##_lower,                                                  \
+                     .kernel = &name##_kernel,                                               \
                      .content = name##_content,                                              \
                      .no_grad = NO_GRAD_YET,                                    \
                      .cases = CASES(cases_)}

@@ -48,16 +48,26 @@ V_INLINE float v_log2_rest(float x, int32_t *n) {
   return x - whole * 0.693359375f + whole * 2.12194440e-4f;
 }
 
-V_INLINE float v_exp(float x) {
-  int32_t n;
-  x = v_atmost(v_atleast(x, -104.0f), 89.0f);
-  const float r = v_log2_rest(x, &n);
+/* e^x / 2^n, near 1. */
+V_INLINE float v_exp_part(float x, int32_t *n) {
+  const float r = v_log2_rest(x, n);
   float p = 0.00139505998f;
   p = p * r + 0.00836895406f;
   p = p * r + 0.041666206f;
   p = p * r + 0.166665182f;
   p = p * r + 0.5f;
-  return v_scale(p * (r * r) + r + 1.0f, n);
+  return p * (r * r) + r + 1.0f;
+}
+V_INLINE float v_exp(float x) {
+  int32_t n;
+  const float p = v_exp_part(v_atmost(v_atleast(x, -104.0f), 89.0f), &n);
+  return v_scale(p, n);
+}
+/* For x <= 0; 0 where the result would be subnormal. */
+V_INLINE float v_exp_down(float x) {
+  int32_t n;
+  const float p = v_exp_part(v_atleast(x, -87.0f), &n);
+  return x < -87.0f ? 0.0f : p * v_power(n);
 }
 
 V_INLINE float v_exp2(float x) {
