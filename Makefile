@@ -1,6 +1,6 @@
 # Thin over CMake's presets; what is missing is installed, fetched and built first. See `make help`.
 .DEFAULT_GOAL := build
-.PHONY: help setup fetch build demo check models conformance debug asan tsan stress bench clean
+.PHONY: help setup fetch build demo check levels models conformance debug asan tsan stress bench clean
 
 RLX_MLX ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -37,6 +37,9 @@ demo: setup ## real models name the types of a few files and search a few senten
 
 check: build fetch ## the whole test suite
 	@$(call test_in,build)
+
+levels: build fetch ## the suite with CPU kernels at each level this CPU has, and with kernels off
+	@scripts/levels.sh build
 
 models: setup ## all real models, those too that are too large for `check`, against onnxruntime
 	@$(call build_in,release,rlx_tool)

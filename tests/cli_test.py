@@ -122,6 +122,9 @@ def test_usage(rlx):
         (["run", "a", "--device", "tpu"], ["cpu|gpu|reference"]),
         (["run", "a", "--threads", "0"], ["from 1"]),
         (["run", "a", "--threads", "2x"], ["'2x'"]),
+        (["run", "a", "--kernels", "no"], ["on|off"]),
+        (["run", "a", "--precision", "f16"], ["f32|bf16"]),
+        (["run", "a", "--keep-f32"], ["--keep-f32 needs a value"]),
         (["run", "a", "--min-seconds", "1"], ["run has no flag '--min-seconds'"]),
         (["bench", "a", "--min-seconds", "-1"], ["--min-seconds"]),
         (["bench", "a", "--min-seconds", "nan"], ["seconds"]),
@@ -165,10 +168,15 @@ def test_help(rlx):
 
 def test_info(rlx):
     rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "on a CPU: lazy, replayed", "BLAS",
-                    "threads"], "info")
+                    "threads", "kernels"], "info")
     info = rlx.json("info")
     check(info.get("threads", 0) >= 1 and "cpu" in info.get("devices", []), "info --json", info)
-    rlx.expect(OK, ["mlx", "cpu", "reference", "matmul", "GFLOP/s", "cache"], "doctor")
+    check(info.get("cpu_level") in info.get("cpu_levels", []), "the level in use", info)
+    check("threads  3\n" in rlx("info", RLX_THREADS="3").stdout, "RLX_THREADS")
+    for name, value in (("RLX_CPU_LEVEL", "mmx"), ("RLX_THREADS", "0"), ("RLX_THREADS", "2x")):
+        wrong = rlx("info", **{name: value})
+        check(wrong.returncode == 1 and f"{name} is '{value}'" in wrong.stderr, name, wrong.stderr)
+    rlx.expect(OK, ["mlx", "cpu", "kernels", "reference", "matmul", "GFLOP/s", "cache"], "doctor")
     doctor = rlx.json("doctor")
     check(doctor.get("worst") in ("ok", "warn"), "doctor --json", doctor)
     refused = rlx("doctor", RLX_CACHE="/dev/null")
@@ -274,6 +282,10 @@ def test_run(rlx):
     for device in ("cpu", "reference"):
         flags = ("--device", device, "--threads", "1")
         check(rlx("run", "affine.rlx", "--input=x=x.npy", *flags).stdout == text, device)
+    for flags in (("--kernels", "off"), ("--threads", "2"), ("--precision", "bf16")):
+        check(rlx("run", "affine.rlx", "--input=x=x.npy", *flags).stdout == text, "flags", flags)
+    rlx.expect(FAILED, ["'nobody'"], "run", "affine.rlx", "--input=x=x.npy", "--keep-f32", "nobody")
+    rlx.expect(FAILED, ["at most 256"], "run", "affine.rlx", "--input=x=x.npy", "--threads", "999")
     out = rlx.json("run", "affine.rlx", "--input", "x=x.npy", "--output", "y.npz")
     want = {"name": "y", "dtype": "f32", "shape": [2, 3], "min": 1, "max": 4, "mean": 2.5,
             "first": [1, 2, 3, 2, 3, 4]}

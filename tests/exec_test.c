@@ -261,6 +261,34 @@ static void runs_that_cannot_fit_are_refused(void **unused) {
   assert_int_equal(rlx_tensor_create(RLX_F32, 2, dims, &x), RLX_ERROR_MEMORY);
 }
 
+static void kernel_options_are_checked(void **unused) {
+  (void)unused;
+  static const char *const variables[] = {"RLX_THREADS", "RLX_KERNELS", "RLX_CPU_LEVEL"};
+  rlx_graph *g = layer();
+  rlx_exec *e;
+  rlx_exec_options o = RLX_OPTIONS(rlx_exec_options);
+  o.device = RLX_DEVICE_CPU;
+  o.threads = 257;
+  assert_int_equal(rlx_compile(g, &o, &e), RLX_ERROR_ARGUMENT);
+  o.threads = 2;
+  o.precision = (rlx_precision)99;
+  assert_int_equal(rlx_compile(g, &o, &e), RLX_ERROR_ARGUMENT);
+  o.precision = RLX_PRECISION_BF16;
+  o.n_keep_f32 = 1;
+  assert_int_equal(rlx_compile(g, &o, &e), RLX_ERROR_ARGUMENT);
+  o.keep_f32 = (const char *const[]){"nobody"};
+  assert_int_equal(rlx_compile(g, &o, &e), RLX_ERROR_NOT_FOUND);
+  o = (rlx_exec_options)RLX_OPTIONS(rlx_exec_options);
+  o.device = RLX_DEVICE_CPU;
+  for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+    setenv(variables[i], "nonsense", 1);
+    assert_int_equal(rlx_compile(g, &o, &e), RLX_ERROR_ARGUMENT);
+    assert_non_null(strstr(rlx_last_error(), variables[i]));
+    unsetenv(variables[i]);
+  }
+  rlx_graph_free(g);
+}
+
 static void options_are_checked(void **unused) {
   (void)unused;
   rlx_graph *g = layer();
@@ -306,6 +334,7 @@ int main(void) {
       cmocka_unit_test(indices_are_checked),
       cmocka_unit_test(runs_that_cannot_fit_are_refused),
       cmocka_unit_test(options_are_checked),
+      cmocka_unit_test(kernel_options_are_checked),
       cmocka_unit_test(mlx_was_called_under_the_lock),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

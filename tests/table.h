@@ -1,8 +1,10 @@
 /* tests/table.h: the table harness: what its files share. README.md says how a case reads.
  *
  * op_table.c       goes through the table of operations
- * table_case.c     the text of a case: operands, their values, the graph
+ * table_operand.c  one operand and its values
+ * table_case.c     the text of a case and its graph
  * table_run.c      runs: reference, lazy, eager, views, empty and symbolic sizes, two threads
+ * table_kernel.c   the operation's own CPU kernel, or its view, on operands in any order of memory
  * table_form.c     the text form, files, equality, hashes
  * table_grad.c     expansions and gradients
  * table_edges.c    cases of elementwise operations */
@@ -43,6 +45,13 @@ typedef struct table_variant {
   bool constants; /* literal operands are constants of the graph */
 } table_variant;
 
+/* The length of a word: up to a blank or comma outside brackets. */
+size_t operand_length(const char *p);
+/* Reads "f32[2,3]{0.1:3}"; false where it cannot. */
+bool operand_read(const char *word, table_operand *out);
+/* Its literal, or random values, the same for the same seed. */
+rlx_tensor *operand_value(const table_operand *o, uint64_t seed);
+
 /* Reads "softmax f32[2,3] axis=1"; complains and returns false where it cannot. */
 bool case_parse(const char *text, table_case *out_case);
 /* The one-operation graph, with all outputs of the operation. */
@@ -73,6 +82,9 @@ extern const char *const table_edges[];
 /* The checks; each complains through table_fail. */
 void check_runs(const table_case *c);
 void check_refusal(const table_case *c); /* of a case with `!status` */
+/* Within check_runs, on the case's graph, values and result. */
+void check_kernel(const table_case *c, const rlx_graph *g, rlx_tensor *const *values,
+                  const table_result *want);
 void check_form(const table_case *c);
 void check_expand(const table_case *c);
 void check_gradient(const table_case *c);

@@ -1,4 +1,4 @@
-/* tests/table_run.c: the same case on every road: reference, lazy, eager, through views, with
+/* tests/table_run.c: the same case on every road: reference, lazy, eager, compiled, through views, with
  * constants, empty and symbolic sizes, and from two threads at once. */
 #include <pthread.h>
 #include <stdio.h>
@@ -171,6 +171,7 @@ static void check_empty(const table_case *c) {
     case_values(&e, values);
     table_result want = case_run(g, RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT, plain, values);
     check_on(c, what, g, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, plain, values, &want);
+    check_kernel(&e, g, values, &want);
     result_free(&want);
     values_free(values, e.n_in);
     rlx_graph_free(g);
@@ -240,6 +241,8 @@ void check_runs(const table_case *c) {
   } else if (check_on(c, "lazy", g, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, plain, values, &want)) {
     /* The others would only say the same again. */
     check_on(c, "eager", g, RLX_DEVICE_DEFAULT, RLX_MODE_EAGER, plain, values, &want);
+    check_on(c, "compiled", g, RLX_DEVICE_DEFAULT, RLX_MODE_COMPILED, plain, values, &want);
+    check_kernel(c, g, values, &want);
     check_variants(c, values, &want);
     check_threads(c, g, values, &want);
     if (ref) check_empty(c);
@@ -267,7 +270,8 @@ void check_refusal(const table_case *c) {
     rlx_mode mode;
   } roads[] = {{"reference", RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT},
                {"lazy", RLX_DEVICE_DEFAULT, RLX_MODE_LAZY},
-               {"eager", RLX_DEVICE_DEFAULT, RLX_MODE_EAGER}};
+               {"eager", RLX_DEVICE_DEFAULT, RLX_MODE_EAGER},
+               {"compiled", RLX_DEVICE_DEFAULT, RLX_MODE_COMPILED}};
   rlx_tensor *values[TABLE_IN] = {0};
   case_values(c, values);
   for (size_t i = 0; i < sizeof roads / sizeof roads[0]; i++) {

@@ -30,6 +30,12 @@ typedef enum rlx_mode {
   RLX_MODE_COMPILED     /* replays traces; MLX has compiled them on a GPU, not on a CPU */
 } rlx_mode;
 
+typedef enum rlx_precision {
+  RLX_PRECISION_F32 = 0, /* as the graph says */
+  RLX_PRECISION_BF16     /* CPU kernels round the f32 factors of matrix products, convolutions and
+                          * attention to bf16 and sum in f32; all else stays as the graph says */
+} rlx_precision;
+
 typedef struct rlx_exec_options {
   uint32_t struct_size;
   rlx_device device;
@@ -38,6 +44,11 @@ typedef struct rlx_exec_options {
   bool strict;           /* no rewrite rules that may change rounding */
   const char *const *no_rules; /* names of rewrite rules to leave out */
   size_t n_no_rules;
+  uint32_t threads; /* of a run on a CPU; 0: RLX_THREADS, else as many as cores */
+  bool no_kernels;  /* MLX runs everything, as with RLX_KERNELS=off: no CPU kernels of our own */
+  rlx_precision precision;
+  const char *const *keep_f32; /* operations or nodes, as `rlx explain` names them, to leave alone */
+  size_t n_keep_f32;
 } rlx_exec_options;
 
 /* Checks the whole graph and prepares it. `options` may be NULL. The graph may be freed after.

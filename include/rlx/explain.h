@@ -25,13 +25,17 @@ typedef enum rlx_how {
   RLX_HOW_FAST,     /* as a kernel of mlx::fast */
   RLX_HOW_EXPANDED, /* made of other operations, which MLX runs */
   RLX_HOW_HOST,     /* by reference, on the host */
-  RLX_HOW_CONTROL   /* its sub-graphs run, each an executable of its own */
+  RLX_HOW_CONTROL,  /* its sub-graphs run, each an executable of its own */
+  RLX_HOW_KERNEL,   /* by a CPU kernel */
+  RLX_HOW_REGION,   /* elementwise on a CPU: with its neighbours in one kernel */
+  RLX_HOW_VIEW      /* not at all: its result is a view */
 } rlx_how;
 
 typedef struct rlx_step_info {
   size_t node; /* of rlx_exec_graph(exec) */
   rlx_how how;
-  const char *runner; /* "mlx", "trace" (recorded, compiled by MLX, replayed) or "host" */
+  const char *runner; /* "direct" (CPU kernels), "mlx", "trace" (recorded, compiled by MLX,
+                         replayed) or "host" */
   size_t segment; /* counts from 0 */
   const char *cut; /* why this step begins a segment; "" if it does not, or is the first */
 } rlx_step_info;

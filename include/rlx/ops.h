@@ -80,6 +80,7 @@ static inline size_t rlx_given(const rlx_val *in, size_t n, size_t required) {
 #define RLX_IN_1o2 RLX_IN_2
 #define RLX_IN_1o3 RLX_IN_3
 #define RLX_IN_2o3 RLX_IN_3
+#define RLX_IN_2o4 RLX_IN_4
 #define RLX_IN_2o5 RLX_IN_5
 #define RLX_IN_3o4 RLX_IN_4
 #define RLX_IN_3o6 RLX_IN_5, rlx_val w
@@ -94,6 +95,7 @@ static inline size_t rlx_given(const rlx_val *in, size_t n, size_t required) {
 #define RLX_LIST_1o2 const rlx_val in_[] = {x, y}; const size_t n_ = rlx_given(in_, 2, 1);
 #define RLX_LIST_1o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = rlx_given(in_, 3, 1);
 #define RLX_LIST_2o3 const rlx_val in_[] = {x, y, z}; const size_t n_ = rlx_given(in_, 3, 2);
+#define RLX_LIST_2o4 const rlx_val in_[] = {x, y, z, u}; const size_t n_ = rlx_given(in_, 4, 2);
 #define RLX_LIST_2o5 const rlx_val in_[] = {x, y, z, u, v}; const size_t n_ = rlx_given(in_, 5, 2);
 #define RLX_LIST_3o4 const rlx_val in_[] = {x, y, z, u}; const size_t n_ = rlx_given(in_, 4, 3);
 #define RLX_LIST_3o6 \

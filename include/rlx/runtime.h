@@ -17,7 +17,7 @@ RLX_API const char *rlx_mlx_version(void); /* of the MLX that answers, "0.32.4" 
 
 typedef struct rlx_runtime_info {
   uint32_t struct_size;
-  uint32_t threads;        /* the processors this process may use */
+  uint32_t threads;        /* of a run: RLX_THREADS, else the cores that this process may use */
   bool gpu;                /* MLX has a usable GPU */
   const char *device_name; /* of the GPU, or "cpu" */
   const char *mlx_path;    /* the libmlx file in use, "" if unknown */
@@ -25,15 +25,14 @@ typedef struct rlx_runtime_info {
   const char *blas;        /* the BLAS's own description, "" if MLX uses the platform's */
   const char *blas_core;   /* the kernel set it chose for this processor */
   bool blas_forced;        /* OPENBLAS_CORETYPE is set and may hold it below what the CPU can do */
+  const char *cpu_level;   /* of the CPU kernels: the best that this CPU has, or RLX_CPU_LEVEL */
+  const char *cpu_levels[8]; /* all that this CPU has, the best first; NULL behind the last */
 } rlx_runtime_info;
 /* Starts MLX if it has not started. Strings are static. */
 RLX_API RLX_MUST_USE rlx_status rlx_runtime_query(rlx_runtime_info *out_info);
 
 /* Runs a one-element addition on the device and checks the answer. */
 RLX_API RLX_MUST_USE rlx_status rlx_runtime_probe(rlx_device device);
-
-/* Threads that MLX's BLAS uses on a CPU; 0: as many as processors. */
-RLX_API RLX_MUST_USE rlx_status rlx_runtime_set_threads(uint32_t threads);
 
 typedef struct rlx_memory_info {
   uint32_t struct_size;

@@ -199,7 +199,7 @@ static slot *take_slot(void) {
     if (atomic_load_explicit(&slots[i].taken, memory_order_relaxed)) continue;
     if (atomic_exchange_explicit(&slots[i].taken, true, memory_order_acq_rel)) continue;
     uint32_t used = atomic_load(&slots_used);
-    while (used <= i && !atomic_compare_exchange_weak(&slots_used, &used, i + 1)) {}
+    while (used <= i && !atomic_compare_exchange_weak(&slots_used, &used, i + 1)) continue;
     return &slots[i];
   }
   return NULL;

@@ -5,6 +5,7 @@
 
 /* Multiplications that one thread does in about 30 us, and tasks for each when there are more. */
 enum { ALONE = 1000000, TASKS_PER_THREAD = 4 };
+enum { FEW_ROWS = 2 }; /* cost less one by one than as a block */
 
 typedef struct attention_job {
   const attention *a;
@@ -25,14 +26,19 @@ static int64_t floats_of(const attention *a) {
   return held + larger(wide, ATTENTION_ROWS * larger(width, mask));
 }
 
+static bool by_rows(const attention *a) {
+  return a->dtype == RLX_F32 && a->group * a->queries <= FEW_ROWS && a->q[3] == 1 && a->k[3] == 1 &&
+         a->v[3] == 1;
+}
+
 size_t attention_plan(attention *a, uint32_t threads) {
   const int64_t rows = a->group * a->queries;
   const double cost = (double)a->batch * (double)a->heads * (double)rows * (double)a->keys *
                       (double)(a->width + a->values);
   const int64_t tasks = threads > 1 && cost > ALONE ? threads * TASKS_PER_THREAD : 1;
-  a->loops = cpu_table();
-  a->blocks = a->values == 0 ? 0
-                             : a->batch * a->heads * ((rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS);
+  const int64_t blocks = by_rows(a) ? rows : (rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
+  a->block = by_rows(a) ? cpu_table()->attention_row : cpu_table()->attention_block;
+  a->blocks = a->values == 0 ? 0 : a->batch * a->heads * blocks;
   a->together = larger(1, (a->blocks + tasks - 1) / tasks);
   a->tasks = (a->blocks + a->together - 1) / a->together;
   a->floats = a->blocks ? floats_of(a) : 0;
@@ -44,8 +50,7 @@ static void attention_task(void *ctx, size_t i, size_t worker) {
   const attention *a = job->a;
   const int64_t from = (int64_t)i * a->together, to = from + a->together;
   for (int64_t b = from; b < to && b < a->blocks; b++)
-    a->loops->attention_block(a, job->in, job->out, b,
-                              job->scratch + (int64_t)worker * a->floats);
+    a->block(a, job->in, job->out, b, job->scratch + (int64_t)worker * a->floats);
 }
 
 rlx_status attention_run(const void *state, const cpu_run *run, const void *const *in,

@@ -2,7 +2,8 @@
  *
  * The rows of one head of k are the queries of all heads of q that read it, 16 of them a block. A
  * block walks the keys that it can see in chunks, with the softmax kept up to date as it goes: the
- * scores of a chunk are all that is ever in memory.
+ * scores of a chunk are all that is ever in memory. Where a head has few rows, as when text is
+ * generated, each is a block by itself.
  *
  * Bound: f32 throughout; for scores s and n keys the result is within (n + D max|s|) 2^-22 of the
  * largest value, and halves are rounded once more. */
@@ -17,8 +18,8 @@ enum { ATTENTION_ROWS = 16, ATTENTION_KEYS = 128 };
 
 typedef struct attention {
   /* the question */
-  rlx_dtype dtype;      /* f32, f16 or bf16 */
-  rlx_dtype mask_dtype; /* bool or a float; RLX_DTYPE_COUNT: there is none */
+  rlx_dtype dtype;             /* f32, f16 or bf16 */
+  rlx_dtype mask_dtype;        /* bool or a float; RLX_DTYPE_COUNT: there is none */
   int64_t batch, heads, group; /* heads of k; q has group times as many */
   int64_t queries, keys, width, values;
   int64_t q[4], k[4], v[4], mask[4], out[4]; /* strides of [B,H,T,D], [B,K,S,D], .., [B,H,T,S] */
@@ -27,7 +28,9 @@ typedef struct attention {
   int64_t window; /* 0: none */
 
   /* the answer of attention_plan */
-  const cpu_loops *loops;
+  /* loops of one CPU level: 16 queries of a head of k, or one of a head of q */
+  void (*block)(const struct attention *a, const void *const *in, void *out, int64_t block,
+                float *scratch);
   int64_t tasks, blocks, together; /* blocks in all, and of one task */
   int64_t floats;                  /* of a worker's scratch */
 } attention;

@@ -13,7 +13,8 @@ static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
   double least = 0;
   for (size_t i = 0; i < sizeof order; i++) {
     const int64_t v = order[i], rows = cpu_table()->conv_rows(v);
-    const int64_t panels = divide_up(width, v * lanes), tail = divide_up(width, lanes) - (panels - 1) * v;
+    const int64_t panels = divide_up(width, v * lanes);
+    const int64_t tail = divide_up(width, lanes) - (panels - 1) * v;
     const int64_t tail_rows = cpu_table()->conv_rows(tail);
     double cost = places == 1 ? (double)divide_up(width, lanes)
                               : (double)divide_up(places, rows) *
@@ -26,7 +27,8 @@ static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
   return best;
 }
 
-static conv_form form_of(const conv_shape *s, int64_t places) {
+/* How far apart elements of the weights are depends on the convolution that was asked for. */
+static conv_form form_of(const conv_shape *s) {
   conv_form f = {.groups = s->groups,
                  .taps = 1,
                  .depth = s->in / s->groups,
@@ -38,10 +40,31 @@ static conv_form form_of(const conv_shape *s, int64_t places) {
   if (s->groups > 1 && f.depth == 1 && f.width == 1) {
     f.width = s->groups;
     f.groups = 1;
-  } else {
-    f.vectors = best_vectors(places, f.width, f.lanes);
   }
+  f.inner = f.width;
   return f;
+}
+
+/* Do the windows on the result lie side by side? Then they become columns. */
+static void spread(conv_plan *p) {
+  bool apart = p->s.transposed && p->s.groups == 1;
+  for (int i = 0; i < CONV_AXES; i++) {
+    const conv_axis *a = &p->s.axis[i];
+    const bool single = a->kernel == 1 || a->dilation == 1;
+    apart = apart && single && a->kernel == a->stride && a->before == 0 &&
+            a->out == a->in * a->kernel;
+    p->spread[i] = 1;
+  }
+  for (int i = 0; i < CONV_AXES && apart; i++) {
+    const conv_axis *a = &p->s.axis[i];
+    p->spread[i] = a->kernel;
+    p->s.axis[i] = (conv_axis){a->in, a->in, 1, 1, 1, 0};
+  }
+  if (!apart) return;
+  p->s.transposed = false;
+  p->s.out *= p->form.taps;
+  p->form.width = p->s.out;
+  p->form.taps = 1;
 }
 
 /* Columns of panel i of a group: all, or as many whole vectors as the rest needs. */
@@ -50,17 +73,20 @@ int64_t panel_columns(const conv_form *f, int64_t i) {
   return rest < panel ? divide_up(rest, f->lanes) * f->lanes : panel;
 }
 
-void conv_choose(const conv_shape *s, uint32_t threads, conv_plan *out_plan) {
+void conv_choose(const conv_shape *shape, uint32_t threads, conv_plan *out_plan) {
   conv_plan *p = out_plan;
-  int64_t places = s->images, phases = 1;
-  *p = (conv_plan){.s = *s, .panels = 1};
+  conv_form *f = &p->form;
+  const conv_shape *s = &p->s;
+  int64_t places = shape->images, phases = 1;
+  *p = (conv_plan){.s = *shape, .form = form_of(shape), .channels = shape->out, .panels = 1};
+  spread(p);
   for (int i = 0; i < CONV_AXES; i++) {
     p->phases[i] = s->transposed ? at_most(s->axis[i].stride, s->axis[i].out) : 1;
     places *= divide_up(s->axis[i].out, p->phases[i]);
     phases *= p->phases[i];
   }
-  p->form = form_of(s, places);
-  const conv_form *f = &p->form;
+  const bool depthwise = s->groups != f->groups;
+  if (!depthwise) f->vectors = best_vectors(places, f->width, f->lanes);
   p->rows = cpu_table()->conv_rows(f->vectors);
   p->packed = f->taps * f->depth * f->width;
   if (f->vectors) {
@@ -74,6 +100,7 @@ void conv_choose(const conv_shape *s, uint32_t threads, conv_plan *out_plan) {
   p->block = places * phases < tasks * CONV_BLOCK ? BLOCK_STEP : CONV_BLOCK;
   p->blocks = divide_up(places, p->block);
   p->parts = at_most(p->panels * f->groups, divide_up(tasks, p->blocks * phases));
+  if (p->s.out != p->channels) p->parts = 1;
 }
 
 int64_t conv_zeros(const conv_plan *p) {
@@ -86,12 +113,16 @@ int64_t conv_packed(const conv_plan *p) {
 
 /* A row of the packed form for tap t and channel c: n columns from `column` on, zeros behind. */
 static float *pack_row(const conv_form *f, const float *w, int64_t column, int64_t n, float *to) {
-  for (int64_t j = 0; j < n; j++) to[j] = column + j < f->width ? w[(column + j) * f->to] : 0;
+  for (int64_t j = 0; j < n; j++) {
+    const int64_t i = column + j;
+    to[j] = i < f->width ? w[i % f->inner * f->to + i / f->inner] : 0;
+  }
   return to + n;
 }
 
 void conv_pack(const conv_form *f, const float *weights, float *to) {
-  const int64_t group = f->taps * f->depth * f->width, panel = f->vectors * f->lanes;
+  const int64_t group = f->taps * f->depth * f->width;
+  const int64_t panel = f->vectors * f->lanes;
   if (f->vectors == 0)
     for (int64_t t = 0; t < f->taps; t++) to = pack_row(f, weights + t, 0, f->width, to);
   else

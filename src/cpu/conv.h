@@ -5,7 +5,8 @@
  * of the result gets a table of pointers, one per place and tap, padding being a row of zeros; the
  * loops of cpu/loops/conv.c then go over tiles of a few places times a panel of a few vectors of
  * channels. A transposed convolution is as many convolutions as its strides have remainders
- * (phases), each with the taps that meet its places.
+ * (phases), each with the taps that meet its places; where its windows do not overlap it is one
+ * convolution that makes all places under a window at once.
  *
  * Exactness: each element is one chain of K multiply-adds in f32, so it is within (K + 1) 2^-24 of
  * the sum of the |x w|, whatever the number of threads. Padding is multiplied as zeros are: an
@@ -35,11 +36,14 @@ typedef struct conv_shape {
 typedef struct conv_form {
   int64_t groups, taps, depth, width; /* depth, width: channels of a group */
   int64_t from, to;                   /* apart in memory: neighbours in depth, in width */
+  int64_t inner;                      /* neighbours in width, then the next tap */
   int64_t vectors, lanes;
 } conv_form;
 
 typedef struct conv_plan {
   conv_shape s;
+  int64_t spread[CONV_AXES]; /* a result's columns are this block of places; else all ones */
+  int64_t channels;          /* of the result */
   conv_form form;
   int64_t panels, packed;    /* of a group: panels, floats */
   int64_t phases[CONV_AXES]; /* per axis */

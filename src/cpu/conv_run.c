@@ -5,12 +5,19 @@
 #include "base/threads.h"
 #include "cpu/conv_plan.h"
 
-enum { MOST_PANEL = 48, MOST_ROWS = 12, MOST_TILES = CONV_BLOCK / 4 };
+enum { MOST_PANEL = 48, MOST_TILES = CONV_BLOCK / 4, LAST = CONV_AXES - 1 };
 
 /* A tap of a phase: how far from the place of a window, along each axis and in elements. */
 typedef struct conv_tap {
   int64_t move[CONV_AXES], delta;
 } conv_tap;
+
+/* Where the window at a place looks, and which place of the result it is. */
+typedef struct conv_spot {
+  int64_t offset, result;
+  int64_t at[CONV_AXES]; /* only of those that are not inside */
+  bool inside;           /* all taps lie within x */
+} conv_spot;
 
 typedef struct conv_job {
   const conv_plan *p;
@@ -26,11 +33,14 @@ typedef struct conv_block {
   conv_tap *taps; /* of the phase */
   int64_t *at;    /* packed row of each */
   const float **rows;
-  float *acc; /* what the epilogue takes: [places][columns of a part] */
+  float *acc;  /* [places][columns of a part], where something comes behind */
+  float *line; /* results that have been spread, for the epilogue */
   int64_t n_taps, least[CONV_AXES], most[CONV_AXES]; /* moves */
   int64_t phase[CONV_AXES], counts[CONV_AXES];       /* places of the phase per axis */
-  int64_t place[1 + CONV_AXES];                      /* the next one: image, then the axes */
-  int64_t n, result[CONV_BLOCK];                     /* places, and which of the result */
+  int64_t place[1 + CONV_AXES];                      /* image, then the axes */
+  int64_t steps[CONV_AXES];                          /* in x, from place to place */
+  int64_t n;                                         /* places */
+  conv_spot spots[CONV_BLOCK];
   float *to[CONV_BLOCK];
   conv_tile tiles[MOST_TILES];
   int64_t n_tiles;
@@ -50,10 +60,15 @@ static int64_t taps_bytes(const conv_plan *p) {
 static int64_t rows_bytes(const conv_plan *p) {
   return round_up(p->block * p->form.taps * (int64_t)sizeof(float *));
 }
+static bool is_spread(const conv_plan *p) { return p->s.out != p->channels; }
+
+static int64_t acc_bytes(const conv_plan *p) {
+  return p->epilogue || is_spread(p)
+             ? round_up(p->block * part_columns(p) * (int64_t)sizeof(float))
+             : 0;
+}
 static int64_t piece_bytes(const conv_plan *p) {
-  int64_t bytes = taps_bytes(p) + rows_bytes(p);
-  if (p->epilogue) bytes += round_up(p->block * part_columns(p) * (int64_t)sizeof(float));
-  return bytes;
+  return taps_bytes(p) + rows_bytes(p) + acc_bytes(p) * (is_spread(p) ? 2 : 1);
 }
 
 int64_t conv_scratch(const conv_plan *p) {
@@ -67,6 +82,7 @@ static void block_begin(conv_block *b, const conv_job *job, size_t worker) {
   b->at = (int64_t *)(b->taps + job->p->form.taps);
   b->rows = (const float **)(piece + taps_bytes(job->p));
   b->acc = (float *)(piece + taps_bytes(job->p) + rows_bytes(job->p));
+  b->line = b->acc + acc_bytes(job->p) / (int64_t)sizeof(float);
 }
 
 /* --- the taps of a phase */
@@ -111,32 +127,44 @@ static void find_taps(conv_block *b) {
 
 /* --- the places of a block */
 
-typedef struct conv_spot { /* a window's place in x */
-  int64_t at[CONV_AXES], offset;
-  bool inside;
-} conv_spot;
-
-/* The next place of the phase: where it looks, and which of the result it is. */
-static int64_t next_place(conv_block *b, conv_spot *spot) {
-  const conv_shape *s = &b->job->p->s;
-  int64_t result = b->place[0];
-  spot->offset = b->place[0];
-  spot->inside = true;
+/* Places n, n + 1 .. of the block: as many as are left of `run` neighbours along the last axis. */
+static void add_places(conv_block *b, int64_t run) {
+  const conv_plan *p = b->job->p;
+  const conv_axis *last = &p->s.axis[LAST];
+  int64_t offset = b->place[0], result = b->place[0], at[CONV_AXES];
+  bool outer = true;
   for (int i = 0; i < CONV_AXES; i++) {
-    const conv_axis *a = &s->axis[i];
-    const int64_t at = b->place[1 + i] * (s->transposed ? 1 : a->stride);
-    spot->at[i] = at;
-    spot->offset = spot->offset * a->in + at;
-    spot->inside = spot->inside && at + b->least[i] >= 0 && at + b->most[i] < a->in;
-    result = result * a->out + b->place[1 + i] * b->job->p->phases[i] + b->phase[i];
+    const conv_axis *a = &p->s.axis[i];
+    at[i] = b->place[1 + i] * b->steps[i];
+    offset = offset * a->in + at[i];
+    result = result * a->out + b->place[1 + i] * p->phases[i] + b->phase[i];
+    if (i < LAST) outer = outer && at[i] + b->least[i] >= 0 && at[i] + b->most[i] < a->in;
   }
-  spot->offset *= s->in;
-  for (int i = CONV_AXES; i > 0; i--) {
-    if (++b->place[i] < b->counts[i - 1]) return result;
-    b->place[i] = 0;
+  const int64_t step = b->steps[LAST], apart = p->phases[LAST];
+  conv_spot *spots = b->spots + b->n;
+  for (int64_t i = 0; i < run; i++) {
+    spots[i].offset = (offset + i * step) * p->s.in;
+    spots[i].result = result + i * apart;
   }
-  b->place[0]++;
-  return result;
+  for (int64_t i = 0; i < run; i++, at[LAST] += step) {
+    spots[i].inside =
+        outer && at[LAST] + b->least[LAST] >= 0 && at[LAST] + b->most[LAST] < last->in;
+    if (!spots[i].inside) memcpy(spots[i].at, at, sizeof at);
+  }
+  b->n += run;
+}
+
+static void find_places(conv_block *b, int64_t n) {
+  b->n = 0;
+  while (b->n < n) {
+    const int64_t left = b->counts[LAST] - b->place[1 + LAST];
+    add_places(b, at_most(left, n - b->n));
+    b->place[1 + LAST] = b->counts[LAST];
+    for (int i = LAST; i >= 0 && b->place[1 + i] == b->counts[i]; i--) {
+      b->place[1 + i] = 0;
+      b->place[i]++;
+    }
+  }
 }
 
 static void edge_rows(const conv_block *b, const conv_spot *spot, const float **rows) {
@@ -168,39 +196,37 @@ static void tile_rows(conv_block *b, conv_tile *tile, const float **rows, const 
   }
 }
 
-static void block_tiles(conv_block *b) {
+static void make_tiles(conv_block *b) {
   const conv_plan *p = b->job->p;
   const float **rows = b->rows;
   b->n_tiles = 0;
   for (int64_t m = 0; m < b->n; m += p->rows, rows += p->rows * p->form.taps) {
-    conv_spot spots[MOST_ROWS];
     conv_tile *tile = &b->tiles[b->n_tiles++];
     *tile = (conv_tile){.at = b->at, .places = at_most(p->rows, b->n - m), .to = b->to + m};
-    for (int64_t i = 0; i < tile->places; i++) b->result[m + i] = next_place(b, &spots[i]);
-    tile_rows(b, tile, rows, spots);
+    tile_rows(b, tile, rows, b->spots + m);
   }
 }
 
 /* --- blocks */
 
-/* Takes the block's phase and places; false: this phase has fewer. */
-static bool block_find(conv_block *b, int64_t block) {
+/* Takes the block's phase and first place; returns how many places it has. */
+static int64_t block_find(conv_block *b, int64_t block) {
   const conv_plan *p = b->job->p;
   int64_t phase = block / p->blocks, first = block % p->blocks * p->block, places = p->s.images;
   for (int i = CONV_AXES - 1; i >= 0; i--) {
     b->phase[i] = phase % p->phases[i];
+    b->steps[i] = p->s.transposed ? 1 : p->s.axis[i].stride;
     b->counts[i] = divide_up(p->s.axis[i].out - b->phase[i], p->phases[i]);
     phase /= p->phases[i];
     places *= b->counts[i];
   }
-  b->n = at_most(p->block, places - first);
-  if (b->n <= 0) return false;
+  const int64_t n = at_most(p->block, places - first);
   for (int i = CONV_AXES; i > 0; i--) {
     b->place[i] = first % b->counts[i - 1];
     first /= b->counts[i - 1];
   }
   b->place[0] = first;
-  return true;
+  return n;
 }
 
 /* Panel `strip` of all groups' for all tiles; results go to column - base. */
@@ -212,8 +238,10 @@ static void run_strip(conv_block *b, int64_t strip, int64_t base) {
   const int64_t width = at_most(columns, f->width - first), column = group * f->width + first;
   float edge[MOST_PANEL] = {0};
   const float *bias = edge;
-  if (b->job->bias && width == columns) bias = b->job->bias + column;
-  else if (b->job->bias) memcpy(edge, b->job->bias + column, (size_t)width * sizeof *edge);
+  if (b->job->bias && width == columns && !is_spread(p)) bias = b->job->bias + column;
+  else
+    for (int64_t i = 0; i < width && b->job->bias; i++)
+      edge[i] = b->job->bias[(column + i) % p->channels];
   for (int64_t i = 0; i < b->n_tiles; i++) {
     conv_tile *tile = &b->tiles[i];
     tile->shift = group * f->depth;
@@ -242,6 +270,47 @@ static int64_t strip_column(const conv_plan *p, int64_t strip) {
          strip % p->panels * p->form.vectors * p->form.lanes;
 }
 
+/* n neighbours along the last axis from spot m on: their columns become blocks of places. */
+static void spread_run(const conv_block *b, int64_t m, int64_t n) {
+  const conv_job *job = b->job;
+  const conv_plan *p = job->p;
+  const int64_t *k = p->spread, wide = p->s.axis[1].in, last = p->s.axis[LAST].in;
+  const int64_t line = b->spots[m].result / last, at = b->spots[m].result % last;
+  const int64_t run = k[LAST] * p->channels;
+  for (int64_t t = 0; t < k[0] * k[1]; t++) {
+    int64_t row = (line / wide * k[0] + t / k[1]) * wide + line % wide;
+    row = ((row * k[1] + t % k[1]) * last + at) * k[LAST];
+    char *y = (char *)job->y + row * p->channels * p->unit;
+    float *to = p->epilogue ? b->line : (float *)(void *)y;
+    const float *from = b->acc + m * p->s.out + t * run;
+    for (int64_t i = 0; i < n; i++, from += p->s.out, to += run)
+      for (int64_t j = 0; j < run; j++) to[j] = from[j];
+    if (p->epilogue)
+      tile_finish_span(p->epilogue, job->in, row * p->channels, n * run, b->line, y);
+  }
+}
+
+/* What comes behind: columns `base` and on, as many as acc has, of all places of the block. */
+static void finish(const conv_block *b, int64_t base, int64_t columns) {
+  const conv_job *job = b->job;
+  const conv_plan *p = job->p;
+  const int64_t last = p->s.axis[LAST].in;
+  if (is_spread(p)) {
+    for (int64_t m = 0, n; m < b->n; m += n) {
+      n = at_most(b->n - m, last - b->spots[m].result % last);
+      spread_run(b, m, n);
+    }
+    return;
+  }
+  /* whole rows of a convolution are neighbours */
+  const int64_t together = columns == p->s.out && !p->s.transposed ? b->n : 1;
+  for (int64_t m = 0; m < b->n && p->epilogue; m += together) {
+    const int64_t first = b->spots[m].result * p->s.out + base;
+    tile_finish_span(p->epilogue, job->in, first, together * columns, b->to[m],
+                     (char *)job->y + first * p->unit);
+  }
+}
+
 /* Task i: a block of places times a part of the panels. */
 static void task_run(void *ctx, size_t task, size_t worker) {
   const conv_job *job = ctx;
@@ -250,18 +319,19 @@ static void task_run(void *ctx, size_t task, size_t worker) {
   const int64_t first = part * strips / p->parts, end = (part + 1) * strips / p->parts;
   const int64_t base = strip_column(p, first);
   const int64_t columns = (end == strips ? p->s.out : strip_column(p, end)) - base;
+  const bool direct = !p->epilogue && !is_spread(p);
   conv_block b;
   block_begin(&b, job, worker);
-  if (!block_find(&b, (int64_t)task / p->parts)) return;
+  const int64_t n = block_find(&b, (int64_t)task / p->parts);
+  if (n <= 0) return;
   find_taps(&b);
-  block_tiles(&b);
-  for (int64_t m = 0; m < b.n; m++)
-    b.to[m] = p->epilogue ? b.acc + m * columns : (float *)job->y + b.result[m] * p->s.out;
+  find_places(&b, n);
+  make_tiles(&b);
+  for (int64_t m = 0; m < n; m++)
+    b.to[m] = direct ? (float *)job->y + b.spots[m].result * p->s.out : b.acc + m * columns;
   if (p->form.vectors == 0) run_depth(&b);
-  for (int64_t i = first; i < end && p->form.vectors; i++) run_strip(&b, i, p->epilogue ? base : 0);
-  for (int64_t m = 0; m < b.n && p->epilogue; m++)
-    tile_finish(p->epilogue, job->in, b.result[m], base, columns, b.to[m],
-                (char *)job->y + (b.result[m] * p->s.out + base) * p->unit);
+  for (int64_t i = first; i < end && p->form.vectors; i++) run_strip(&b, i, direct ? 0 : base);
+  finish(&b, base, columns);
 }
 
 rlx_status conv_run(const void *state, const cpu_run *run, const void *const *in,

@@ -9,8 +9,8 @@
 
 #include "cpu/cpu.h"
 
-/* Boxes of rows of n elements, all steps in bytes. Boxes are cut into `parts` of `part` rows each, or
- * of `part` elements where there is one row: what one thread does at least. */
+/* Boxes of rows of n elements, all steps in bytes. Boxes are cut into `parts` of `part` rows each,
+ * or of `part` elements where there is one row: what one thread does at least. */
 typedef struct cpu_copy {
   void (*inner)(size_t width, int64_t rows, int64_t n, const char *from, int64_t from_row,
                 int64_t from_step, char *to, int64_t to_row, int64_t to_step);

@@ -34,13 +34,21 @@ typedef rlx_status (*cpu_kernel)(const void *state, const cpu_run *run, const vo
                                  void *const *out);
 
 struct attention; /* cpu/attention.h */
+struct rnn; /* cpu/rnn.h */
+struct rnn_step;
 struct conv_tile; /* cpu/conv.h */
 struct gemm_block; /* cpu/gemm.h */
 struct gemm_dots;
-struct gemm_copy;
+
+struct gemm_int8_panel; /* cpu/gemm_int.h */
+/* A step of a tile program (cpu/tile.h) on n elements; `to` may be an operand of its width. */
+typedef void (*cpu_step)(void *to, const void *x, const void *y, const void *z, const double *p,
+                         int64_t n);
+
+struct cpu_places; /* cpu/places.h */
 
 typedef struct cpu_loops {
-  const char *level; /* "sse2", "avx2", "avx512", "arm64" .. */
+  const char *level; /* "sse2", "avx2", "avx512", "generic" .. */
 #define LOOP(result, name, parameters) result(*name) parameters;
 #include "cpu/loops.def"
 } cpu_loops;
@@ -49,5 +57,7 @@ typedef struct cpu_loops {
 const cpu_loops *cpu_table(void);
 /* Errors: RLX_ERROR_ARGUMENT for a RLX_CPU_LEVEL that does not exist or that this CPU lacks. */
 rlx_status cpu_level_check(void);
+/* The levels that this CPU has, the best first; NULL behind the last. */
+const cpu_loops *cpu_level_at(size_t i);
 
 #endif

@@ -26,6 +26,19 @@ typedef union lane_value {
   uint64_t u64;
 } lane_value;
 
+enum { ROWS_LANES = 64 }; /* lanes side by side at most, in softmax and scans */
+
+typedef struct softmax_how {
+  bool logarithm;
+} softmax_how;
+
+typedef struct scan_how {
+  lane_fold fold;
+  lane_type type; /* not f32 */
+  bool exclusive, reverse;
+  lane_value start; /* of an exclusive one; changes nothing in others */
+} scan_how;
+
 static inline size_t lane_bytes(lane_type t) { return t == LANE_F32 ? 4 : 8; }
 
 /* The dtype that needs no conversion. */
@@ -34,7 +47,8 @@ static inline rlx_dtype lane_dtype(lane_type t) {
   return dtypes[t];
 }
 
-/* What elements of a dtype are computed in; `f` for f32 and halves, where f64 is possible too. False: complex and block types. */
+/* What elements of a dtype are computed in; `f`: f32 and halves, for which there is a choice.
+ * False: complex and block types. */
 static inline bool lane_of(rlx_dtype dtype, lane_type f, lane_type *out_type) {
   const rlx_dtype_info *info = rlx_dtype_get(dtype);
   if (!info || info->kind > RLX_KIND_FLOAT) return false;
@@ -47,6 +61,9 @@ static inline bool lane_of(rlx_dtype dtype, lane_type f, lane_type *out_type) {
 static inline lane_type fold_type(lane_fold op, lane_type type) {
   return op == FOLD_SUM && type == LANE_F32 ? LANE_F64 : type;
 }
+
+/* The fold of no elements of a dtype, which changes nothing in others. */
+lane_value lane_start(lane_fold op, rlx_dtype dtype, lane_type acc);
 
 static inline void lane_fill(lane_type t, lane_value v, void *to, int64_t n) {
   for (int64_t i = 0; i < n; i++)

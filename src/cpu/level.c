@@ -23,32 +23,40 @@ static const struct {
 };
 enum { N_LEVELS = sizeof levels / sizeof levels[0] };
 
-static const cpu_loops *best(void) {
-  size_t i = 0;
-  while (i + 1 < N_LEVELS && !levels[i].has()) i++;
-  return levels[i].loops;
-}
-
-static const cpu_loops *asked(const char *name) {
-  for (size_t i = 0; i < N_LEVELS; i++)
-    if (strcmp(levels[i].loops->level, name) == 0 && levels[i].has()) return levels[i].loops;
+const cpu_loops *cpu_level_at(size_t i) {
+  for (size_t k = 0; k < N_LEVELS; k++)
+    if (levels[k].has() && i-- == 0) return levels[k].loops;
   return NULL;
 }
 
-rlx_status cpu_level_check(void) {
+/* NULL: this CPU has no level of that name. */
+static const cpu_loops *find(const char *name) {
+  const cpu_loops *loops = NULL;
+  for (size_t i = 0; (loops = cpu_level_at(i)) && strcmp(loops->level, name) != 0;) i++;
+  return loops;
+}
+
+/* What RLX_CPU_LEVEL says; NULL: nothing. */
+static const char *asked(void) {
   const char *name = getenv("RLX_CPU_LEVEL");
-  if (!name || !*name || asked(name)) return RLX_OK;
-  return status_set(RLX_ERROR_ARGUMENT, "RLX_CPU_LEVEL is '%s': this machine's best is '%s'", name,
-                    best()->level);
+  return name && *name ? name : NULL;
+}
+
+rlx_status cpu_level_check(void) {
+  const char *name = asked();
+  if (!name || find(name)) return RLX_OK;
+  return status_set(RLX_ERROR_ARGUMENT,
+                    "RLX_CPU_LEVEL is '%s', which this CPU or this build lacks; its best is '%s'",
+                    name, cpu_level_at(0)->level);
 }
 
 const cpu_loops *cpu_table(void) {
   static _Atomic(const cpu_loops *) chosen;
   const cpu_loops *loops = atomic_load_explicit(&chosen, memory_order_acquire);
   if (loops) return loops;
-  const char *name = getenv("RLX_CPU_LEVEL");
-  loops = name && *name ? asked(name) : NULL;
-  if (!loops) loops = best();
+  const char *name = asked();
+  loops = name ? find(name) : NULL;
+  if (!loops) loops = cpu_level_at(0);
   atomic_store_explicit(&chosen, loops, memory_order_release);
   return loops;
 }

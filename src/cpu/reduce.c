@@ -1,16 +1,16 @@
-/* cpu/reduce.c: folds over axes of strided buffers: sums, means, products, extremes and their places.
+/* cpu/reduce.c: folds over axes of strided buffers: sums, products, extremes and their places.
  *
  * Loops: results are made in chunks along one axis that stays (the lanes), over rows along one axis
  * that goes, for every place of the other axes. Where the axis that goes is dense in memory each
- * lane is a run by itself; else lanes lie side by side. What is not in a lane's type is
- * loaded into it in pieces that fit the first cache. A few large results are made in parts, whose number
- * depends on the threads alone.
+ * lane is a run by itself; else lanes lie side by side. What is not in a lane's type is loaded into
+ * it in pieces that fit the first cache. A few large results are made in parts, as many as the
+ * threads alone say.
  *
- * Bounds: sums and means of f32 and halves: an error of 37 x 2^-24 of the sum of magnitudes, and
- * one rounding; products of them are made in f64; integers wrap as 64 bits do; extremes are exact, NaN wins. */
+ * Bounds: sums and means of f32 and halves: an error of 42 x 2^-24 of the sum of magnitudes, and
+ * one rounding; products of them are made in f64; integers wrap as 64 bits do; extremes are exact,
+ * NaN wins. */
 #include "cpu/reduce.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -184,19 +184,6 @@ rlx_status reduce_run(const void *state, const cpu_run *run, const void *const *
 
 /* --- preparing */
 
-static lane_value start_of(lane_fold op, rlx_dtype dtype, lane_type acc) {
-  const rlx_dtype_info *info = rlx_dtype_get(dtype);
-  const unsigned bits = info->kind == RLX_KIND_BOOL ? 1 : 8 * info->block_bytes;
-  const uint64_t top = (uint64_t)1 << (bits - 1), ones = top | (top - 1);
-  lane_value v = {.u64 = op == FOLD_PROD};
-  const bool extreme = op == FOLD_MAX || op == FOLD_MIN;
-  if (extreme && acc == LANE_U64) v.u64 = op == FOLD_MIN ? ones : 0;
-  if (extreme && acc == LANE_I64) v.i64 = op == FOLD_MIN ? (int64_t)(top - 1) : -(int64_t)(top - 1) - 1;
-  if (acc == LANE_F64) v.f64 = extreme ? (op == FOLD_MIN ? INFINITY : -INFINITY) : op == FOLD_PROD;
-  if (acc == LANE_F32) v.f32 = op == FOLD_MIN ? INFINITY : -INFINITY;
-  return v;
-}
-
 bool reduce_takes(rlx_dtype dtype) {
   lane_type type;
   return lane_of(dtype, LANE_F32, &type);
@@ -219,7 +206,8 @@ static void split_axes(reduce_state *s, const reduce_spec *spec) {
   cpu_axis kept[RLX_MAX_RANK], gone[RLX_MAX_RANK];
   size_t n_kept = 0, n_gone = 0;
   for (uint32_t i = 0; i < spec->x->rank; i++) {
-    const cpu_axis a = {spec->x->dims[i], spec->x->strides[i], spec->gone[i] ? 0 : spec->y->strides[i]};
+    const int64_t y_step = spec->gone[i] ? 0 : spec->y->strides[i];
+    const cpu_axis a = {spec->x->dims[i], spec->x->strides[i], y_step};
     if (spec->gone[i]) gone[n_gone++] = a;
     else kept[n_kept++] = a;
   }
@@ -240,8 +228,8 @@ static void split_work(reduce_state *s, uint32_t threads) {
   s->tasks = walk_tasks(threads, outputs, ns + 2);
   const size_t whole = walk_tasks(threads, INT32_MAX, ns * (double)outputs / INT32_MAX);
   const int64_t all = s->gone.count == 1 ? s->row.n : s->gone.count;
-  if (!s->find && whole > 1 && units < (int64_t)whole && outputs <= MAX_PARTED && all >= (int64_t)whole)
-    s->parts = s->tasks = whole;
+  const bool few = units < (int64_t)whole && outputs <= MAX_PARTED && all >= (int64_t)whole;
+  if (!s->find && whole > 1 && few) s->parts = s->tasks = whole;
   if ((int64_t)s->tasks > units * (int64_t)s->parts) s->tasks = (size_t)(units ? units : 1);
 }
 
@@ -259,7 +247,7 @@ rlx_status reduce_prepare(const reduce_spec *spec, uint32_t threads, arena *mem,
   if (!lane_of(s->x, s->op == FOLD_PROD ? LANE_F64 : LANE_F32, &s->type))
     return status_set(RLX_ERROR_INTERNAL, "a fold of elements that have no lanes");
   s->acc = fold_type(s->op, s->type);
-  s->start = start_of(s->op, s->x, s->acc);
+  s->start = lane_start(s->op, s->x, s->acc);
   split_axes(s, spec);
   s->direct = s->x == lane_dtype(s->type) && (s->runs ? s->row.x == 1 : s->lane.x == 1);
   s->chunks = (s->lane.n + LANES - 1) / LANES;

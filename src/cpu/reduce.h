@@ -10,7 +10,7 @@ typedef struct reduce_spec {
   const bool *gone;      /* of x's axes */
   lane_fold op;
   bool mean;             /* of FOLD_SUM: divides in the end */
-  bool find, last;       /* i64 places of the extreme along the one axis that goes, not the extreme */
+  bool find, last; /* the i64 place of the extreme along the one axis that goes; the last one */
 } reduce_spec;
 
 /* Can elements be folded? */

@@ -5,11 +5,7 @@
 
 #include "base/options.h"
 #include "base/span.h"
-#include "base/threads.h"
 #include "exec/exec.h"
-#include "mlx/lock.h"
-
-enum { DEFAULT_VARIANTS = 32 };
 
 /* --- residents */
 
@@ -31,46 +27,6 @@ void resident_free(resident *r) {
   mx_drop(r->array);
   rlx_tensor_free(r->tensor);
   mem_free(r);
-}
-
-/* --- options */
-
-static rlx_status mode_of_environment(rlx_mode *out) {
-  static const char *const names[] = {
-      [RLX_MODE_LAZY] = "lazy", [RLX_MODE_EAGER] = "eager", [RLX_MODE_COMPILED] = "compiled"};
-  const char *wanted = getenv("RLX_MLX_MODE");
-  *out = RLX_MODE_COMPILED;
-  if (!wanted || !*wanted) return RLX_OK;
-  while (*out != RLX_MODE_DEFAULT && strcmp(wanted, names[*out]) != 0) *out = (rlx_mode)(*out - 1);
-  if (*out != RLX_MODE_DEFAULT) return RLX_OK;
-  return status_set(RLX_ERROR_ARGUMENT, "RLX_MLX_MODE is '%s', wanted lazy, eager or compiled",
-                    wanted);
-}
-
-/* Asking whether there is a GPU starts MLX, so it is asked only where the answer matters. */
-static rlx_status has_gpu(bool *out) {
-  RLX_TRY(lock_enter());
-  *out = mx_gpu_available();
-  return lock_leave();
-}
-
-static rlx_status choose(rlx_exec *e, const rlx_exec_options *o) {
-  bool gpu = false;
-  if ((unsigned)o->device > RLX_DEVICE_REFERENCE)
-    return status_set(RLX_ERROR_ARGUMENT, "options: device %d does not exist", (int)o->device);
-  if ((unsigned)o->mode > RLX_MODE_COMPILED)
-    return status_set(RLX_ERROR_ARGUMENT, "options: mode %d does not exist", (int)o->mode);
-  e->device = o->device;
-  e->mode = o->mode;
-  e->max_variants = o->max_variants ? o->max_variants : DEFAULT_VARIANTS;
-  if (e->mode == RLX_MODE_DEFAULT) RLX_TRY(mode_of_environment(&e->mode));
-  if (e->device == RLX_DEVICE_DEFAULT || e->device == RLX_DEVICE_GPU) RLX_TRY(has_gpu(&gpu));
-  if (e->device == RLX_DEVICE_GPU && !gpu)
-    return status_set(RLX_ERROR_DEVICE, "device gpu: this MLX finds no usable GPU here");
-  if (e->device == RLX_DEVICE_DEFAULT) e->device = gpu ? RLX_DEVICE_GPU : RLX_DEVICE_CPU;
-  e->kernels = e->device == RLX_DEVICE_CPU;
-  e->threads = threads_default();
-  return RLX_OK;
 }
 
 /* --- checks before anything runs */
@@ -128,10 +84,12 @@ static rlx_status optimise(rlx_exec *e, const rlx_graph *graph, const rlx_exec_o
 
 /* Those of nodes run through executables of their own, or dissolve. From now on the node holds the
  * graph as it was prepared; nobody else has seen it yet, so it may change once more. */
+static rlx_status compile(const rlx_graph *graph, const rlx_exec_options *o, rlx_exec **out);
+
 static rlx_status compile_subgraph(rlx_exec *e, const void *field, const rlx_exec_options *o) {
   rlx_graph **sub = (rlx_graph **)(uintptr_t)field;
   rlx_exec *made;
-  RLX_TRY(rlx_compile(*sub, o, &made));
+  RLX_TRY(compile(*sub, o, &made));
   *sub = made->graph;
   if (vec_push(&e->subs, made)) return RLX_OK;
   rlx_exec_free(made);
@@ -180,36 +138,45 @@ static rlx_status add_residents(rlx_exec *e, const rlx_exec *from) {
 
 /* --- life */
 
-static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_options *options) {
-  rlx_exec_options o;
-  RLX_TRY(options_read(&o, sizeof o, options));
+static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_options *o) {
   if (rlx_graph_status(graph) != RLX_OK)
     return status_set(rlx_graph_status(graph), "%s", rlx_graph_error(graph));
   if (graph->outputs.n == 0)
     return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: graph '%s' has no outputs", graph->name);
-  RLX_TRY(choose(e, &o));
+  RLX_TRY(exec_choose(e, o));
   RLX_TRY(packs_create(&e->packs));
-  RLX_TRY(optimise(e, graph, &o));
+  RLX_TRY(optimise(e, graph, o));
   RLX_TRY(preflight(e));
-  RLX_TRY(compile_subgraphs(e, &o));
+  RLX_TRY(compile_subgraphs(e, o));
   RLX_TRY(stages_make(e->graph, &e->stages));
   e->params = mem_new(e->graph->params.n + 1, sizeof *e->params);
   if (!e->params) return status_memory(0);
   return add_residents(e, e);
 }
 
-rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options,
-                       rlx_exec **out_exec) {
-  if (!graph || !out_exec)
-    return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: %s is NULL", graph ? "out_exec" : "graph");
-  *out_exec = NULL;
+static rlx_status compile(const rlx_graph *graph, const rlx_exec_options *o, rlx_exec **out) {
   rlx_exec *e = mem_new(1, sizeof *e);
   if (!e) return status_memory(sizeof *e);
   atomic_init(&e->refs, 1);
   pthread_mutex_init(&e->mutex, NULL);
   const uint64_t begin = span_begin();
-  const rlx_status status = init(e, graph, options);
+  const rlx_status status = init(e, graph, o);
   span_end(begin, "compile", "compile", graph->name);
+  if (status != RLX_OK) rlx_exec_free(e);
+  else *out = e;
+  return status;
+}
+
+rlx_status rlx_compile(const rlx_graph *graph, const rlx_exec_options *options,
+                       rlx_exec **out_exec) {
+  rlx_exec_options o;
+  rlx_exec *e;
+  if (!graph || !out_exec)
+    return status_set(RLX_ERROR_ARGUMENT, "rlx_compile: %s is NULL", graph ? "out_exec" : "graph");
+  *out_exec = NULL;
+  RLX_TRY(options_read(&o, sizeof o, options));
+  RLX_TRY(compile(graph, &o, &e));
+  const rlx_status status = exec_check_kept(e);
   if (status != RLX_OK) rlx_exec_free(e);
   else *out_exec = e;
   return status;
@@ -230,6 +197,7 @@ void rlx_exec_free(rlx_exec *e) {
   packs_free(e->packs);
   blocks_free(&e->blocks);
   rlx_graph_free(e->graph);
+  arena_free(&e->mem);
   mem_free(e->error);
   pthread_mutex_destroy(&e->mutex);
   mem_free(e);

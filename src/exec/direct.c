@@ -205,7 +205,7 @@ static rlx_status prepare_call(direct *d, const direct_setup *s, const layout_op
     const plan_step *step = &s->p->steps[op->step];
     c.node = &s->g->nodes.data[step->node];
     c.attrs = c.node->attrs;
-    if (s->narrow && s->narrow[step->node]) c.precision = RLX_BF16;
+    if (s->narrow[step->node]) c.precision = RLX_BF16;
     const rlx_status status = prepare_members(&c, s->p, step, values);
     if (status != RLX_OK) return run_fail_at(s->g, c.node, status);
   }
@@ -214,13 +214,22 @@ static rlx_status prepare_call(direct *d, const direct_setup *s, const layout_op
   return RLX_OK;
 }
 
+/* Nothing to compute: kernels need not know what to make of empty results. */
+static bool is_empty(const layout *l, const layout_op *op) {
+  for (uint32_t i = op->n_in; i < op->n_in + op->n_out; i++)
+    if (view_count(&l->buffers.data[l->operands.data[op->first + i].buffer].view)) return false;
+  return true;
+}
+
 static rlx_status prepare(direct *d, const direct_setup *s) {
   RLX_TRY(layout_make(s->g, s->p, s->s, &d->layout));
   RLX_TRY(set_pointers(d, s));
   d->calls = arena_new(&d->mem, d->layout.ops.n + 1, sizeof *d->calls);
   if (!d->calls) return status_memory(d->layout.ops.n * sizeof *d->calls);
-  for (; d->n_calls < d->layout.ops.n; d->n_calls++)
-    RLX_TRY(prepare_call(d, s, &d->layout.ops.data[d->n_calls], &d->calls[d->n_calls]));
+  for (size_t i = 0; i < d->layout.ops.n; i++) {
+    const layout_op *op = &d->layout.ops.data[i];
+    if (!is_empty(&d->layout, op)) RLX_TRY(prepare_call(d, s, op, &d->calls[d->n_calls++]));
+  }
   return RLX_OK;
 }
 

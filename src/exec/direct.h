@@ -24,7 +24,7 @@ typedef struct direct_setup {
   const plan *p;
   const plan_segment *s;
   const void *const *constants; /* by value: data of constants, else NULL */
-  const uint8_t *narrow;        /* by node: compute in bf16; NULL: none */
+  const uint8_t *narrow;        /* by node: compute in bf16 */
   uint32_t threads;
   kernel_packs *packs;
 } direct_setup;

@@ -55,7 +55,11 @@ struct rlx_exec {
   rlx_mode mode;
   size_t max_variants;
   bool kernels;     /* CPU kernels run what they cover */
-  uint32_t threads; /* of them */
+  uint32_t threads; /* of them, or of MLX's BLAS */
+  rlx_precision precision;
+  const char **keep_f32; /* names of operations and nodes that it does not touch, in `mem` */
+  size_t n_keep_f32;
+  arena mem;
   kernel_packs *packs;
   blocks blocks;
   pthread_mutex_t mutex;
@@ -66,6 +70,16 @@ struct rlx_exec {
   uint64_t clock;
   char *error;
 };
+
+/* (options.c) Device, mode, kernels and so on, from the options and the environment. */
+rlx_status exec_choose(rlx_exec *e, const rlx_exec_options *o);
+/* Does each name to keep in f32 stand for something? */
+rlx_status exec_check_kept(const rlx_exec *e);
+/* By node: do kernels compute it in bf16? *out is the caller's, also after a failure. */
+rlx_status exec_narrow(const rlx_exec *e, const rlx_graph *g, uint8_t **out);
+rlx_status exec_threads(uint32_t given, uint32_t *out); /* 0: what the environment says */
+/* With the runtime lock held: threads of MLX's BLAS from now on. */
+void runtime_blas_threads(uint32_t threads);
 
 /* How it makes plans. */
 plan_choice exec_choice(const rlx_exec *e);
@@ -95,6 +109,7 @@ typedef struct run {
   mx *arrays;           /* by value, owned */
   rlx_tensor **tensors;
   VEC(struct run_check { mx flag; uint32_t node; }) checks;
+  VEC(struct lazy_job *) jobs; /* direct segments that MLX runs */
 } run;
 
 /* The variant of a stage for what has arrived in r->cells, prepared if it is new; variant_free when
@@ -107,6 +122,9 @@ rlx_status run_stage(run *r);
 rlx_status run_mlx_segment(run *r, const plan_segment *s);
 rlx_status run_host_segment(run *r, const plan_segment *s);
 rlx_status run_direct_segment(run *r, const plan_segment *s);
+/* After an evaluation: did a direct segment in it fail? */
+rlx_status run_read_jobs(const run *r);
+void lazy_job_free(void *job);
 /* For the runners, with the runtime lock held: all steps of a segment, one after another; the array
  * of a value; a flag that says whether a node's indices were out of range; the end of values. */
 rlx_status run_steps(run *r, const plan_segment *s);

@@ -2,6 +2,7 @@
 #include <rlx/explain.h>
 
 #include "exec/exec.h"
+#include "ops/kernel.h"
 
 /* --- rules */
 
@@ -27,22 +28,35 @@ bool rlx_exec_rule(const rlx_exec *e, size_t index, rlx_rule_info *out) {
 
 /* --- steps */
 
+static bool has_kernel(const rlx_graph *g, const ir_node *n) {
+  ir_type *types = mem_new((size_t)n->n_in + n->n_out, sizeof *types);
+  if (!types) return false;
+  const ir_infer c = kernel_ask(g, n, types);
+  const bool has = kernel_covers(&c);
+  mem_free(types);
+  return has;
+}
+
 static rlx_how how_of(const rlx_exec *e, size_t node) {
-  const ir_op *op = e->graph->nodes.data[node].op;
-  const ir_hooks *h = op->hooks;
+  const ir_node *n = &e->graph->nodes.data[node];
+  const ir_hooks *h = n->op->hooks;
   if (rlx_node_graph(e->graph, node, 0, NULL)) return RLX_HOW_CONTROL;
-  if (e->device == RLX_DEVICE_REFERENCE || op->traits & IR_CUT) return RLX_HOW_HOST;
+  if (e->device == RLX_DEVICE_REFERENCE || n->op->traits & IR_CUT) return RLX_HOW_HOST;
+  if (exec_choice(e).kernels) {
+    if (h->view) return RLX_HOW_VIEW;
+    if (has_kernel(e->graph, n)) return h->kernel ? RLX_HOW_KERNEL : RLX_HOW_REGION;
+  }
   if (h->lower) return h->fast && e->device == RLX_DEVICE_GPU ? RLX_HOW_FAST : RLX_HOW_MLX;
   return h->expand ? RLX_HOW_EXPANDED : RLX_HOW_HOST;
 }
 
-static bool is_host(rlx_how how) { return how == RLX_HOW_HOST || how == RLX_HOW_CONTROL; }
-
-static const char *runner_of(const rlx_exec *e, rlx_how how) {
-  static const char *const names[] = {
-      [PLAN_MLX] = "mlx", [PLAN_TRACE] = "trace", [PLAN_HOST] = "host"};
-  return names[is_host(how) ? PLAN_HOST : exec_choice(e).runner];
+static plan_runner runner_of(const rlx_exec *e, rlx_how how) {
+  if (how == RLX_HOW_HOST || how == RLX_HOW_CONTROL) return PLAN_HOST;
+  return how >= RLX_HOW_KERNEL ? PLAN_DIRECT : exec_choice(e).runner;
 }
+
+static const char *const runner_names[] = {
+    [PLAN_MLX] = "mlx", [PLAN_TRACE] = "trace", [PLAN_DIRECT] = "direct", [PLAN_HOST] = "host"};
 
 /* Where a walk over the steps stands. */
 typedef struct walk {
@@ -68,8 +82,13 @@ static const char *why_cut(const walk *w, const ir_node *n, rlx_how before, size
   if (w->stage != stage_before && !w->e->stages.data[stage_before].cuts.n)
     return "its attributes are computed from data";
   if (w->stage != stage_before) return "sizes or values before it are known only now";
-  if (is_host(how) == is_host(before)) return "";
-  return is_host(how) ? "MLX has nothing for it" : "back to MLX";
+  static const char *const why[] = {[PLAN_MLX] = "no kernel covers it",
+                                    [PLAN_TRACE] = "back to MLX",
+                                    [PLAN_DIRECT] = "kernels cover it",
+                                    [PLAN_HOST] = "neither kernels nor MLX have anything for it"};
+  const plan_runner runner = runner_of(w->e, how);
+  if (how == RLX_HOW_VIEW || runner == runner_of(w->e, before)) return "";
+  return runner == PLAN_MLX && !exec_choice(w->e).kernels ? "back to MLX" : why[runner];
 }
 
 /* Moves to the step at w->at; `first`: there was none before. */
@@ -79,7 +98,7 @@ static bool take_step(walk *w, bool first) {
   if (!find_node(w)) return false;
   const ir_node *n = &w->e->graph->nodes.data[w->step.node];
   w->step.how = how_of(w->e, w->step.node);
-  w->step.runner = runner_of(w->e, w->step.how);
+  w->step.runner = runner_names[runner_of(w->e, w->step.how)];
   w->step.cut = first ? "" : why_cut(w, n, before, stage_before);
   if (*w->step.cut) w->step.segment++;
   w->at++;

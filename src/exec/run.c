@@ -180,6 +180,8 @@ static void finish(run *r) {
     mx_drop(r->cells[i].array);
     rlx_tensor_free(r->cells[i].tensor);
   }
+  for (size_t i = 0; i < r->jobs.n; i++) lazy_job_free(r->jobs.data[i]);
+  vec_free(&r->jobs);
   if (r->m) mx_ctx_free(r->m);
   if (locked) lock_leave();
   mem_free(r->cells);

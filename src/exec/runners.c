@@ -117,6 +117,7 @@ static rlx_status fetch(run *r, const rlx_val *vals, size_t n) {
   for (size_t i = 0; i < r->checks.n; i++) arrays[count++] = r->checks.data[i].flag;
   rlx_status status = count ? evaluate(r, arrays, count) : RLX_OK;
   mem_free(arrays);
+  if (status == RLX_OK) status = run_read_jobs(r);
   if (status == RLX_OK) status = read_checks(r);
   for (size_t i = 0; i < n && status == RLX_OK; i++)
     if (vals[i].id && !r->tensors[vals[i].id]) status = view_array(r, vals[i].id);
@@ -193,37 +194,11 @@ rlx_status run_steps(run *r, const plan_segment *s) {
 
 rlx_status run_mlx_segment(run *r, const plan_segment *s) {
   RLX_TRY(lock_enter());
+  /* Beside the kernels' pool OpenBLAS gets no threads of its own, which would spin on its cores. */
+  runtime_blas_threads(r->e->kernels ? 1 : r->e->threads);
   const bool replays = r->e->mode == RLX_MODE_COMPILED;
   const rlx_status status = replays ? run_recorded(r, s) : run_steps(r, s);
   lock_leave();
-  return status;
-}
-
-/* --- by kernels */
-
-/* Tensors for what leaves the segment. */
-static rlx_status make_outputs(run *r, const rlx_val *vals, size_t n, void **out) {
-  for (size_t i = 0; i < n; i++) {
-    const ir_type *t = &graph_value(r->g, vals[i])->type;
-    RLX_TRY(rlx_tensor_create(t->dtype, t->rank, t->dims, &r->tensors[vals[i].id]));
-    out[i] = r->tensors[vals[i].id]->data;
-  }
-  return RLX_OK;
-}
-
-rlx_status run_direct_segment(run *r, const plan_segment *s) {
-  const direct *d = r->v->directs[s - r->v->plan.segments];
-  const rlx_val *inputs, *outputs;
-  const size_t n_in = direct_inputs(d, &inputs), n_out = direct_outputs(d, &outputs);
-  RLX_TRY(run_fetch(r, inputs, n_in));
-  void **data = mem_new(n_in + n_out + 1, sizeof *data), **out = data + n_in;
-  if (!data) return status_memory(n_in * sizeof *data);
-  for (size_t i = 0; i < n_in; i++) data[i] = r->tensors[inputs[i].id]->data;
-  rlx_status status = make_outputs(r, outputs, n_out, out);
-  if (status == RLX_OK) status = direct_run(d, &r->e->blocks, (const void *const *)data, out);
-  mem_free(data);
-  for (uint32_t i = 0; i < s->n && status == RLX_OK; i++)
-    run_drop_dead(r, &r->v->plan.steps[s->first + i]);
   return status;
 }
 

@@ -14,7 +14,8 @@
 
 #include "base/mem.h"
 #include "base/options.h"
-#include "base/threads.h"
+#include "cpu/cpu.h"
+#include "exec/exec.h"
 #include "mlx/lock.h"
 #include "mlx/shim.h"
 
@@ -86,13 +87,20 @@ static bool is_ours(const char *file) {
 #endif
 
 rlx_status rlx_runtime_query(rlx_runtime_info *out_info) {
+  uint32_t threads;
+  RLX_TRY(cpu_level_check());
+  RLX_TRY(exec_threads(0, &threads));
   RLX_TRY(lock_enter());
-  rlx_runtime_info info = {.threads = threads_default(),
+  rlx_runtime_info info = {.threads = threads,
+                           .cpu_level = cpu_table()->level,
                            .gpu = mx_gpu_available(),
                            .mlx_path = mx_library_path(),
                            .blas = "",
                            .blas_core = "",
                            .blas_forced = getenv("OPENBLAS_CORETYPE") != NULL};
+  enum { LEVELS = sizeof info.cpu_levels / sizeof info.cpu_levels[0] };
+  for (size_t i = 0; i + 1 < LEVELS && cpu_level_at(i); i++)
+    info.cpu_levels[i] = cpu_level_at(i)->level;
   info.device_name = mx_device_name(info.gpu ? MX_GPU : MX_CPU);
   info.mlx_is_ours = is_ours(info.mlx_path);
 #if defined(RLX_OPENBLAS)
@@ -130,17 +138,15 @@ rlx_status rlx_runtime_probe(rlx_device device) {
   return status;
 }
 
-rlx_status rlx_runtime_set_threads(uint32_t threads) {
+void runtime_blas_threads(uint32_t threads) {
 #if defined(RLX_OPENBLAS)
-  if (threads == 0) threads = threads_default();
-  if (threads > INT_MAX) return status_set(RLX_ERROR_ARGUMENT, "%u threads", threads);
-  RLX_TRY(lock_enter());
+  static uint32_t now; /* under the runtime lock; 0: as OpenBLAS chose */
+  if (threads == now) return;
   mx_settle(); /* OpenBLAS must not change its threads while they work */
   openblas_set_num_threads((int)threads);
-  return lock_leave();
+  now = threads;
 #else
-  if (threads == 0) return RLX_OK;
-  return status_set(RLX_ERROR_UNSUPPORTED, "the platform's BLAS chooses its threads itself");
+  (void)threads; /* the platform's BLAS chooses its threads itself */
 #endif
 }
 

@@ -88,6 +88,22 @@ void mx_trace_free(mx_trace *trace) MX_NOEXCEPT;
  * one. */
 bool mx_trace_fuses(mx_device device) MX_NOEXCEPT;
 
+/* --- work of ours as one operation of MLX's, on a CPU: run(owner, ..) on MLX's thread when the
+ * results are evaluated, on dense row-major data; what fails in it is its own to remember.
+ * release(owner) is called exactly once, on any thread, also if the job never ran. */
+typedef struct mx_job {
+  void (*run)(void *owner, const void *const *in, void *const *out);
+  void (*release)(void *owner);
+  void *owner;
+} mx_job;
+typedef struct mx_type {
+  rlx_dtype dtype;
+  size_t rank;
+  const int64_t *dims;
+} mx_type;
+void mx_run_job(mx_ctx *m, mx_job job, const mx *in, size_t n_in, const mx_type *types,
+                size_t n_out, mx *out) MX_NOEXCEPT; /* out[i] is of types[i] */
+
 /* --- the process */
 bool mx_gpu_available(void) MX_NOEXCEPT;
 const char *mx_version(void) MX_NOEXCEPT;

@@ -95,7 +95,7 @@ static double score(const ref_call *c, const int64_t *coord, int64_t q_row, int6
 /* Scores become probabilities; all zero if no key is seen. */
 static void normalise(double *p, int64_t n) {
   double max = -INFINITY, sum = 0;
-  for (int64_t i = 0; i < n; i++) max = fmax(max, p[i]);
+  for (int64_t i = 0; i < n; i++) max = p[i] > max || isnan(p[i]) ? p[i] : max;
   for (int64_t i = 0; i < n; i++) sum += p[i] = max == -INFINITY ? 0 : exp(p[i] - max);
   for (int64_t i = 0; i < n && sum != 0; i++) p[i] /= sum;
 }
@@ -324,7 +324,7 @@ static rlx_status attention_prepare(kernel_call *c) {
 }
 
 static const ir_kernel attention_kernel = {
-    kernel_takes, attention_prepare, {ORDER_ANY}, ORDER_ANY, false};
+    kernel_takes, attention_prepare, {ORDER_ANY, ORDER_ANY, ORDER_ANY, ORDER_ANY}, ORDER_ANY, false};
 
 RLX_BLOCK(attention) = {
     .infer = attention_infer,
@@ -347,6 +347,14 @@ RLX_BLOCK(attention) = {
         "f32[1,4,3,4], f32[1,2,5,4], f32[1,2,5,4], f32[1,4,3,5] softcap=2 causal=true;"
         "f32[1,2,3,4], f32[1,2,5,4], f32[1,2,5,4], bool[5]{0,0,0,0,0};"
         "f32[1,2,3,4], f32[1,2,2,4], f32[1,2,2,4], f32[3,1]{0,-inf,1};"
+        "f32[1,1,2,2]{nan,1,2,3}, f32[1,1,3,2], f32[1,1,3,2];"
+        "f32[1,1,2,2], f32[1,1,3,2]{1,nan,2,3,4,5}, f32[1,1,3,2], bool[3]{0,1,1};"
+        "f32[2,6,37,20], f32[2,2,301,20], f32[2,2,301,24], f32[37,301] causal=true;"
+        "f32[1,4,5,64], f32[1,1,257,64], f32[1,1,257,64], f32[1,4,5,257] causal=true window=200;"
+        "f32[1,8,1,37], f32[1,8,141,37], f32[1,8,141,9], bool[141] causal=true window=130;"
+        "f32[2,4,1,16], f32[2,2,37,16], f32[2,2,37,16], f32[2,4,1,37] softcap=2;"
+        "f32[1,1,2,4], f32[1,1,5,4], f32[1,1,5,4], f32[2,5]{0,-inf,0,1,1,-inf,-inf,-inf,-inf,-inf};"
+        "f16[1,4,20,33], f16[1,2,140,33], f16[1,2,140,40], bool[20,140] softcap=3;"
         "f64[1,2,3,4], f64[1,1,5,4], f64[1,1,5,4], bool[] causal=true; f16[1,2,3,4], f16[1,2,5,4], "
         "f16[1,2,5,4] causal=true; bf16[1,2,3,4], bf16[1,2,5,4], bf16[1,2,5,4], bf16[3,5];"
         "f32[2,0,3,4], f32[2,0,5,4], f32[2,0,5,4]; f32[1,2,3,4], f32[1,2,0,4], f32[1,2,0,4];"

@@ -1,10 +1,10 @@
-/* ops/contract.c: sums of products: matmul, linear, int_matmul, dot_general, grouped_matmul,
- * lora_matmul.
+/* ops/contract.c: sums of products: matmul, linear, dot_general, grouped_matmul, lora_matmul.
  *
  * Laws: integers are exact modulo their width, which MLX's matrix product is not made for; a sum
  * over nothing is 0. */
 #include <string.h>
 
+#include "ops/contract.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 
@@ -143,7 +143,7 @@ static ir_type batch_of(const ir_type *t) {
   return (ir_type){t->dtype, t->rank > 2 ? t->rank - 2 : 0, t->dims};
 }
 
-static rlx_status matmul_infer(ir_infer *c) {
+rlx_status matmul_infer(ir_infer *c) {
   const ir_type *x = &c->in[0], *y = &c->in[1];
   RLX_TRY(infer_kinds(c, 0, CONTRACTED));
   RLX_TRY(infer_same_dtype(c, 0, 1));
@@ -175,7 +175,7 @@ static void batch_steps(const rlx_tensor *t, size_t n, int64_t *steps) {
   }
 }
 
-static rlx_status matmul_ref(ref_call *c) {
+rlx_status matmul_ref(ref_call *c) {
   const rlx_tensor *x = c->in[0], *y = c->in[1];
   const size_t n_batch = c->out[0]->rank - (x->rank > 1) - (y->rank > 1);
   const int64_t k = x->dims[x->rank - 1], n = y->rank > 1 ? y->dims[y->rank - 1] : 1;
@@ -191,18 +191,23 @@ static rlx_status matmul_ref(ref_call *c) {
   return contract_all(&p, c);
 }
 
-static void matmul_lower(lower_call *c) {
+mx matmul_of(lower_call *c, rlx_dtype dtype, mx a, mx b) {
   const ir_type *x = lower_in_type(c, 0), *y = lower_in_type(c, 1);
   const int64_t k = x->dims[x->rank - 1];
-  const mx a = x->rank > 1 ? c->in[0] : mx_reshape(c->m, c->in[0], 2, (const int64_t[]){1, k});
-  const mx b = y->rank > 1 ? c->in[1] : mx_reshape(c->m, c->in[1], 2, (const int64_t[]){k, 1});
-  c->out[0] = as_output(c, product(c, x->dtype, a, b, k));
+  if (x->rank == 1) a = mx_reshape(c->m, a, 2, (const int64_t[]){1, k});
+  if (y->rank == 1) b = mx_reshape(c->m, b, 2, (const int64_t[]){k, 1});
+  return as_output(c, product(c, dtype, a, b, k));
+}
+
+static void matmul_lower(lower_call *c) {
+  c->out[0] = matmul_of(c, lower_in_type(c, 0)->dtype, c->in[0], c->in[1]);
 }
 
 RLX_BLOCK(matmul) = {
     .infer = matmul_infer,
     .ref = matmul_ref,
     .lower = matmul_lower,
+    .kernel = &matmul_kernel,
     .no_grad = NO_GRAD_YET,
     .onnx = "MatMul-1",
     .cases = CASES(
@@ -256,6 +261,7 @@ RLX_BLOCK(linear) = {
     .ref = linear_ref,
     .expand = linear_expand,
     .lower = linear_lower,
+    .kernel = &linear_kernel,
     .cases = CASES("f32[2,3], f32[3,4], f32[4]; f32[5,2,3], f32[3,4], f32[4]; f64[2,3], f64[3,4], "
                    "f64[4]; f16[4,8], f16[8,3], f16[3]; bf16[4,8], bf16[8,3], bf16[3];"
                    "f32[2,0], f32[0,3], "
@@ -263,44 +269,6 @@ RLX_BLOCK(linear) = {
                    "f32[3], f32[3,4], f32[4] !shape; f32[2,3], f32[3,4], f32[1,4] !shape;"
                    "f32[2,3], f32[2,4], f32[4] !shape; i32[2,3], i32[3,4], i32[4] !dtype;"
                    "f32[2,3], f32[3,4], f16[4] !dtype"),
-};
-
-/* --- int_matmul */
-
-static rlx_status int_matmul_infer(ir_infer *c) {
-  RLX_TRY(infer_kinds(c, 0, KINDS_INT | KINDS_UINT));
-  if (dtype_bytes(c->in[0].dtype) > 2)
-    return infer_fail(c, RLX_ERROR_DTYPE, "operand 0 is %s, wanted 8 or 16 bits",
-                      dtype_name(c->in[0].dtype));
-  RLX_TRY(matmul_infer(c));
-  c->out[0].dtype = RLX_I32;
-  return RLX_OK;
-}
-
-/* The plain product with its sums kept wide: exact in f64 on a CPU, elsewhere in i32. */
-static void int_matmul_lower(lower_call *c) {
-  const ir_type *x = lower_in_type(c, 0), *y = lower_in_type(c, 1);
-  const int64_t k = x->dims[x->rank - 1];
-  const bool doubles = mx_ctx_device(c->m) == MX_CPU && k < 1 << 20;
-  const rlx_dtype dtype = doubles ? RLX_F64 : RLX_I32;
-  mx a = mx_cast(c->m, c->in[0], dtype), b = mx_cast(c->m, c->in[1], dtype);
-  if (x->rank == 1) a = mx_reshape(c->m, a, 2, (const int64_t[]){1, k});
-  if (y->rank == 1) b = mx_reshape(c->m, b, 2, (const int64_t[]){k, 1});
-  a = product(c, dtype, a, b, k);
-  if (doubles) a = mx_cast(c->m, a, RLX_I64); /* sums beyond i32 wrap */
-  c->out[0] = as_output(c, mx_cast(c->m, a, RLX_I32));
-}
-
-RLX_BLOCK(int_matmul) = {
-    .infer = int_matmul_infer,
-    .ref = matmul_ref,
-    .lower = int_matmul_lower,
-    .no_grad = "integers",
-    .cases = CASES("i8[3,9]{-128:128}, i8[9,4]{-128:128}; u8[3,9]{0:256}, u8[9,4]{0:256};"
-                   "i16[2,50]{-32768:32768}, i16[50,2]{-32768:32768}; u16[5], u16[5,2];"
-                   "i16[2,3,5]{-255:256}, i16[5]{-255:256}; i8[4,2,3], i8[4,3,2]; i8[2,0], i8[0,3];"
-                   "i8[0,2], i8[2,3]; i8[2,3], u8[3,2] !dtype; i32[2,2], i32[2,2] !dtype;"
-                   "f32[2,2], f32[2,2] !dtype; i8[2,3], i8[4,2] !shape"),
 };
 
 /* --- dot_general */
@@ -402,6 +370,7 @@ RLX_BLOCK(dot_general) = {
     .infer = dot_general_infer,
     .ref = dot_general_ref,
     .lower = dot_general_lower,
+    .kernel = &dot_general_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[2,3], f32[3,4] x_contract=[1] y_contract=[0];"
                    "f32[2,3,4], f32[4,3,5] x_contract=[2,1] y_contract=[0,1];"

@@ -493,11 +493,10 @@ static rlx_status conv_nothing(const void *state, const cpu_run *run, const void
   return RLX_OK;
 }
 
-/* x [N,C,in..] and the windows of the kernel's spatial axes as a plan. */
+/* The windows, which for a transposed convolution slide over the result, as a plan. */
 static rlx_status conv_plan_of(kernel_call *c, const window_axis *w, int64_t groups,
                                bool transposed) {
   const cpu_view *x = &c->in[0], *y = &c->out[0];
-  const size_t n = x->rank - 2;
   conv_plan *p = kernel_state(c, sizeof *p);
   if (!p) return status_memory(sizeof *p);
   c->state = p;
@@ -505,13 +504,11 @@ static rlx_status conv_plan_of(kernel_call *c, const window_axis *w, int64_t gro
   c->name = "conv empty";
   if (view_count(y) == 0) return RLX_OK;
   conv_shape s = {x->dims[0], x->dims[1], y->dims[1], groups, {{0}}, transposed};
-  for (size_t i = 0; i < CONV_AXES; i++) {
-    const size_t k = i + n - CONV_AXES; /* wraps where there is no such axis */
-    const conv_axis one = {1, 1, 1, 1, 1, 0};
-    s.axis[i] = one;
-    if (k >= n) continue;
-    s.axis[i] = (conv_axis){x->dims[2 + k], y->dims[2 + k], w[k].kernel,
-                            w[k].stride,    w[k].dilation,  w[k].before};
+  window_axes(w, x->rank - 2, s.axis);
+  for (size_t i = 0; i < CONV_AXES && transposed; i++) {
+    const int64_t out = s.axis[i].in;
+    s.axis[i].in = s.axis[i].out;
+    s.axis[i].out = out;
   }
   conv_choose(&s, c->threads, p);
   p->epilogue = c->epilogue;

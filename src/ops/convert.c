@@ -106,6 +106,7 @@ static rlx_status cast_content(ir_infer *c, const rlx_dim *const *in, rlx_dim *o
 RLX_BLOCK(cast) = {
     .infer = cast_infer,
     .ref = cast_ref,
+    .tile = "cast",
     .lower = cast_lower,
     .vjp = cast_vjp,
     .content = cast_content,
@@ -197,6 +198,7 @@ static rlx_val where_vjp(expr_call *c, int i) {
 RLX_BLOCK(where) = {
     .infer = where_infer,
     .ref = where_ref,
+    .tile = "where",
     .lower = where_lower,
     .vjp = where_vjp,
     .onnx = "Where-9",
@@ -236,6 +238,7 @@ static rlx_val fma_expand(expr_call *c) {
 RLX_BLOCK(fma) = {
     .infer = fma_infer,
     .ref = fma_ref,
+    .tile = "fma",
     .expand = fma_expand,
     .cases = CASES("f32[2,3], f32[2,3], f32[2,3]; f32[2,1], f32[3], f32[]; i8[3], i8[3], i8[3];"
                    "u64[2], u64[1], u64[2]; c64[2], c64[2], c64[2]; f64[0,2], f64[2], f64[1];"
@@ -340,6 +343,7 @@ static rlx_val clamp_expand(expr_call *c) {
 RLX_BLOCK(clamp) = {
     .infer = clamp_infer,
     .ref = clamp_ref,
+    .tile = "clamp",
     .expand = clamp_expand,
     .cases = CASES("f32[3,4]; f32[3,4] min=-0.25 max=0.5; f64[2,3] max=0.5; f16[9] min=-0.1;"
                    "bf16[9] min=-0.1 max=0.3; f32[] min=2; f32[0,3] max=1;"

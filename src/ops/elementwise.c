@@ -326,7 +326,7 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
     return gradient;                                                            \
   }                                                                             \
   RLX_BLOCK(name) = {.infer = name##_infer, .ref = name##_ref,                  \
-                     .lower = name##_lower, .vjp = name##_vjp,                  \
+                     .lower = name##_lower, .vjp = name##_vjp, .tile = #name,   \
                      .content = elementwise_content, .onnx = onnx_};
 #define EXPANDED(name, class, attrs_, attrs_of_c, real_, integer, expand_, onnx_) \
   ROW(name, class, false, attrs_, real_, integer, NONE)                         \
@@ -336,7 +336,8 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
     return expand_;                                                             \
   }                                                                             \
   RLX_BLOCK(name) = {                                                           \
-      .infer = name##_infer, .ref = name##_ref, .expand = name##_expand, .onnx = onnx_};
+      .infer = name##_infer, .ref = name##_ref, .expand = name##_expand, .tile = #name, \
+      .onnx = onnx_};
 #define UX0(name, class, real_, integer, expand_, onnx_, doc) \
   EXPANDED(name, class, NO_ATTRS, (void)0, real_, integer, expand_, onnx_)
 #define UX(name, class, list, real_, integer, expand_, onnx_, doc)              \
@@ -346,7 +347,7 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
   ROW(name, class, true, NO_ATTRS, real_, integer, complex_)                    \
   LOWER_1(name)                                                                 \
   RLX_BLOCK(name) = {.infer = name##_infer, .ref = name##_ref, .lower = name##_lower, \
-                     .no_grad = "its result is bool", .onnx = onnx_};
+                     .tile = #name, .no_grad = "its result is bool", .onnx = onnx_};
 #define B(name, traits, class, real_, integer, complex_, da, db, onnx_, doc)    \
   ROW(name, class, false, NO_ATTRS, real_, integer, complex_)                   \
   LOWER_2(name)                                                                 \
@@ -356,13 +357,13 @@ static mx shift_right(mx_ctx *m, mx x, mx y) {
     return i ? db : da;                                                         \
   }                                                                             \
   RLX_BLOCK(name) = {.infer = name##_infer, .ref = name##_ref,                  \
-                     .lower = name##_lower, .vjp = name##_vjp,                  \
+                     .lower = name##_lower, .vjp = name##_vjp, .tile = #name,   \
                      .content = elementwise_content, .onnx = onnx_};
 #define C(name, traits, class, real_, integer, complex_, onnx_, doc)            \
   ROW(name, class, true, NO_ATTRS, real_, integer, complex_)                    \
   LOWER_2(name)                                                                 \
   RLX_BLOCK(name) = {.infer = name##_infer, .ref = name##_ref, .lower = name##_lower, \
-                     .no_grad = "its result is bool", .onnx = onnx_};
+                     .tile = #name, .no_grad = "its result is bool", .onnx = onnx_};
 
 typedef double complex cplx;
 

@@ -1,6 +1,9 @@
 /* ops/index.c: elements of x by index: gather, gather_elements, gather_nd; and one_hot. */
 #include "ops/index.h"
 
+#include "cpu/copy.h"
+#include "ops/kernel.h"
+
 /* --- what gathers and scatters share */
 
 /* Index i is into an axis of sizes[i % n]: fails for those that are known and out of range. */
@@ -64,7 +67,53 @@ mx index_positions(lower_call *c, size_t operand, const int64_t *sizes) {
                        false);
 }
 
+index_plan index_vector(const cpu_view *index, int64_t n, int64_t step) {
+  return (index_plan){
+      .dtype = index->dtype, .tuple = 1, .count = view_count(index), .sizes = {n}, .step = {step}};
+}
+
+index_moves index_tuples(const cpu_view *index, const int64_t *sizes, int64_t inner) {
+  index_moves m = {.at = index_vector(index, 0, 0), .outer = 1, .bytes = (size_t)inner};
+  m.at.tuple = (uint32_t)index->dims[index->rank - 1];
+  m.at.count /= m.at.tuple;
+  ref_strides(m.at.tuple, sizes, m.at.step);
+  for (uint32_t t = 0; t < m.at.tuple; t++) {
+    m.at.sizes[t] = sizes[t];
+    m.at.step[t] *= inner;
+  }
+  return m;
+}
+
+index_moves index_elements(const cpu_view *index, const cpu_view *x, int64_t axis) {
+  const size_t width = dtype_bytes(x->dtype);
+  index_moves m = {.at = index_vector(index, x->dims[axis], 0), .outer = 1, .bytes = width};
+  m.at.rank = x->rank;
+  ref_strides(x->rank, x->dims, m.at.along);
+  for (uint32_t i = 0; i < x->rank; i++) {
+    m.at.dims[i] = index->dims[i];
+    m.at.along[i] *= (int64_t)width;
+  }
+  m.at.step[0] = m.at.along[axis];
+  m.at.along[axis] = 0;
+  return m;
+}
+
 /* --- gather */
+
+static rlx_status gather_run(const void *state, const cpu_run *run, const void *const *in,
+                             void *const *out) {
+  return index_gather(state, in[1], in[0], out[0], run->threads);
+}
+
+static rlx_status gather_kernel_of(kernel_call *c, const char *name, const index_moves *m) {
+  index_moves *state = kernel_state(c, sizeof *state);
+  if (!state) return status_memory(sizeof *state);
+  *state = *m;
+  c->state = state;
+  c->run = gather_run;
+  c->name = name;
+  return RLX_OK;
+}
 
 static rlx_status gather_infer(ir_infer *c) {
   const ir_type *x = &c->in[0], *index = &c->in[1];
@@ -100,10 +149,25 @@ static void gather_lower(lower_call *c) {
   c->out[0] = mx_take(c->m, c->in[0], index, (int)axis);
 }
 
+static rlx_status gather_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0];
+  const uint32_t axis = (uint32_t)ATTRS(gather)->axis;
+  const int64_t bytes =
+      ref_product(x->dims + axis + 1, x->rank - axis - 1) * (int64_t)dtype_bytes(x->dtype);
+  index_moves m = {.outer = ref_product(x->dims, axis),
+                   .named_outer = x->dims[axis] * bytes,
+                   .bytes = (size_t)bytes};
+  m.at = index_vector(&c->in[1], x->dims[axis], bytes);
+  return gather_kernel_of(c, "gather", &m);
+}
+
+static const ir_kernel gather_kernel = {.prepare = gather_prepare};
+
 RLX_BLOCK(gather) = {
     .infer = gather_infer,
     .ref = gather_ref,
     .lower = gather_lower,
+    .kernel = &gather_kernel,
     .no_grad = NO_GRAD_YET,
     .onnx = "Gather-1 axis",
     .cases = CASES(
@@ -158,10 +222,18 @@ static void gather_elements_lower(lower_call *c) {
   c->out[0] = mx_take_along_axis(c->m, part, lower_indices(c, 1, x->dims[axis]), (int)axis);
 }
 
+static rlx_status gather_elements_prepare(kernel_call *c) {
+  const index_moves m = index_elements(&c->in[1], &c->in[0], ATTRS(gather_elements)->axis);
+  return gather_kernel_of(c, "gather_elements", &m);
+}
+
+static const ir_kernel gather_elements_kernel = {.prepare = gather_elements_prepare};
+
 RLX_BLOCK(gather_elements) = {
     .infer = gather_elements_infer,
     .ref = gather_elements_ref,
     .lower = gather_elements_lower,
+    .kernel = &gather_elements_kernel,
     .no_grad = NO_GRAD_YET,
     .onnx = "GatherElements-11 axis",
     .cases = CASES(
@@ -234,10 +306,25 @@ static void gather_nd_lower(lower_call *c) {
   c->out[0] = mx_reshape(c->m, mx_take(c->m, rows, at, 0), out->rank, out->dims);
 }
 
+static rlx_status gather_nd_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0], *index = &c->in[1];
+  const int64_t batch = ATTRS(gather_nd)->batch;
+  const nd_plan p = nd_plan_of(batch, x->rank, x->dims, index->rank, index->dims);
+  index_moves m = index_tuples(index, x->dims + batch, p.inner * (int64_t)dtype_bytes(x->dtype));
+  m.at.rank = 2;
+  m.at.dims[0] = p.batch;
+  m.at.dims[1] = p.n;
+  m.at.along[0] = p.places * (int64_t)m.bytes;
+  return gather_kernel_of(c, "gather_nd", &m);
+}
+
+static const ir_kernel gather_nd_kernel = {.prepare = gather_nd_prepare};
+
 RLX_BLOCK(gather_nd) = {
     .infer = gather_nd_infer,
     .ref = gather_nd_ref,
     .lower = gather_nd_lower,
+    .kernel = &gather_nd_kernel,
     .no_grad = NO_GRAD_YET,
     .onnx = "GatherND-11 batch=batch_dims",
     .cases = CASES(
@@ -302,10 +389,56 @@ static void one_hot_lower(lower_call *c) {
       mx_where(c->m, hot, mx_scalar(c->m, a->dtype, a->on), mx_scalar(c->m, a->dtype, a->off));
 }
 
+typedef struct one_hot_state {
+  rlx_dtype index;
+  size_t width;
+  int64_t outer, depth, inner;
+  uint64_t on, off; /* elements */
+  cpu_copy fill;
+} one_hot_state;
+
+static rlx_status one_hot_run(const void *state, const cpu_run *run, const void *const *in,
+                              void *const *out) {
+  const one_hot_state *s = state;
+  copy_run(&s->fill, &s->off, out[0], run->threads);
+  for (int64_t i = 0; i < s->outer * s->inner; i++) {
+    int64_t at = s->index == RLX_I64 ? ((const int64_t *)in[0])[i] : ((const int32_t *)in[0])[i];
+    if (at < 0) at += s->depth;
+    if (at < 0 || at >= s->depth) continue;
+    const int64_t to = ref_lane(i, s->depth, s->inner) + at * s->inner;
+    memcpy((char *)out[0] + (size_t)to * s->width, &s->on, s->width);
+  }
+  return RLX_OK;
+}
+
+static rlx_status one_hot_prepare(kernel_call *c) {
+  const rlx_one_hot_attrs *a = c->attrs;
+  const cpu_view *out = &c->out[0];
+  const uint32_t axis = (uint32_t)a->axis;
+  const int64_t still = 0, count = view_count(out);
+  one_hot_state *s = kernel_state(c, sizeof *s);
+  if (!s) return status_memory(sizeof *s);
+  s->index = c->in[0].dtype;
+  s->width = dtype_bytes(out->dtype);
+  s->outer = ref_product(out->dims, axis);
+  s->depth = out->dims[axis];
+  s->inner = ref_product(out->dims + axis + 1, out->rank - axis - 1);
+  tensor_set_real(&(rlx_tensor){.dtype = out->dtype, .data = &s->on}, 0, a->on);
+  tensor_set_real(&(rlx_tensor){.dtype = out->dtype, .data = &s->off}, 0, a->off);
+  copy_make(&s->fill, s->width, 1, &count, &still, &(int64_t){1});
+  c->state = s;
+  c->run = one_hot_run;
+  c->name = "one_hot";
+  return RLX_OK;
+}
+
+static const ir_kernel one_hot_kernel = {.prepare = one_hot_prepare};
+
 RLX_BLOCK(one_hot) = {
     .infer = one_hot_infer,
     .ref = one_hot_ref,
     .lower = one_hot_lower,
+    .kernel = &one_hot_kernel,
     .no_grad = "indices have none",
     .cases = CASES(
         "i64[3]{0,-1,5} depth=4; i32[2,2]{-5:5} depth=3 axis=0 on=5 off=-1;"

@@ -9,6 +9,21 @@ bool kernel_covers(const ir_infer *c) {
   return h->tile && region_takes(c);
 }
 
+ir_infer kernel_ask(const rlx_graph *g, const ir_node *n, ir_type *types) {
+  for (uint32_t i = 0; i < n->n_in; i++)
+    types[i] = n->in[i].id ? graph_value(g, n->in[i])->type : (ir_type){.dtype = RLX_DTYPE_COUNT};
+  for (uint32_t i = 0; i < n->n_out; i++)
+    types[n->n_in + i] = graph_value(g, rlx_nth(n->out, i))->type;
+  return (ir_infer){.g = (rlx_graph *)(uintptr_t)g,
+                    .op = n->op,
+                    .attrs = (void *)(uintptr_t)n->attrs,
+                    .val = n->in,
+                    .in = types,
+                    .n_in = n->n_in,
+                    .out = types + n->n_in,
+                    .n_out = n->n_out};
+}
+
 void *kernel_state(kernel_call *c, size_t bytes) { return arena_new(c->mem, 1, bytes); }
 
 int64_t view_count(const cpu_view *v) {

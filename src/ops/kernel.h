@@ -51,14 +51,16 @@ typedef struct kernel_call {
 typedef struct ir_kernel {
   /* Does it cover a node of these types, attributes and constants? NULL: every one. */
   bool (*covers)(const ir_infer *c);
-  rlx_status (*prepare)(kernel_call *c);
-  uint8_t in[KERNEL_ORDERS]; /* of operand i; those behind take the last one's */
+  rlx_status (*prepare)(kernel_call *c); /* not asked where all results are empty */
+  uint8_t in[KERNEL_ORDERS]; /* of operands 0, 1, 2 and all behind; rows where none is given */
   uint8_t out;               /* of all results */
   bool epilogue;             /* can end in a tile program on its first result */
 } ir_kernel;
 
-/* Has a node a kernel, its own or a tile operation? */
+/* Has a node a kernel, its own or a tile operation? Sizes may be symbolic. */
 bool kernel_covers(const ir_infer *c);
+/* A node of a graph as hooks see one that is being added. `types` has room for all its values. */
+ir_infer kernel_ask(const rlx_graph *g, const ir_node *n, ir_type *types);
 
 /* Zeroed memory for the state; NULL: out of memory, then return status_memory(bytes). */
 void *kernel_state(kernel_call *c, size_t bytes);

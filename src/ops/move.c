@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/block.h"
+#include "ops/copy.h"
 #include "ops/view.h"
 
 static void fill(int64_t *list, size_t n, int64_t value) {
@@ -264,10 +265,27 @@ static void roll_lower(lower_call *c) {
   }
 }
 
+static int64_t roll_place(const void *ctx, uint32_t axis, int64_t j) {
+  const kernel_call *c = ctx;
+  const rlx_roll_attrs *a = c->attrs;
+  const int64_t n = c->in[0].dims[axis];
+  for (size_t i = 0; i < a->axes.n; i++)
+    if (a->axes.data[i] == axis) return roll_places(j - roll_places(a->shifts.data[i], n), n);
+  return j;
+}
+
+static rlx_status roll_prepare(kernel_call *c) {
+  return places_prepare(c, "roll", roll_place, c, 0);
+}
+
+static const ir_kernel roll_kernel = {
+    .prepare = roll_prepare, .in = {ORDER_ANY}, .out = ORDER_SAME};
+
 RLX_BLOCK(roll) = {
     .infer = roll_infer,
     .ref = roll_ref,
     .lower = roll_lower,
+    .kernel = &roll_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[5] shifts=[2]; f32[3,4] shifts=[-1,9] axes=[1,0]; i32[3,4] shifts=[3];"
                    "f32[0,2] shifts=[1]; f32[2,3]; bool[4] shifts=[-9223372036854775808];"
@@ -384,10 +402,27 @@ static void pad_lower(lower_call *c) {
                      x->rank, mx_scalar(c->m, x->dtype, a->value));
 }
 
+static int64_t pad_place(const void *ctx, uint32_t axis, int64_t j) {
+  const kernel_call *c = ctx;
+  const rlx_pad_attrs *a = c->attrs;
+  const int64_t before = a->before.data[axis];
+  const pad_core core = pad_core_of(c->in[0].dims[axis], before, a->after.data[axis]);
+  const int64_t at = pad_source(a->mode[0], core, j - (before > 0 ? before : 0));
+  return at < 0 ? NO_PLACE : at;
+}
+
+static rlx_status pad_prepare(kernel_call *c) {
+  return places_prepare(c, "pad", pad_place, c, ATTRS(pad)->value);
+}
+
+static const ir_kernel pad_kernel = {
+    .prepare = pad_prepare, .in = {ORDER_ANY}, .out = ORDER_SAME};
+
 RLX_BLOCK(pad) = {
     .infer = pad_infer,
     .ref = pad_ref,
     .lower = pad_lower,
+    .kernel = &pad_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3] before=[1,0] after=[0,2]; f32[2,3] before=[1,2] after=[2,1] mode=reflect;"
@@ -443,10 +478,22 @@ static void tile_lower(lower_call *c) {
   c->out[0] = mx_tile(c->m, c->in[0], mx_ints(c->m, reps.data, reps.n), reps.n);
 }
 
+static int64_t tile_place(const void *ctx, uint32_t axis, int64_t j) {
+  return j % ((const kernel_call *)ctx)->in[0].dims[axis];
+}
+
+static rlx_status tile_prepare(kernel_call *c) {
+  return places_prepare(c, "tile", tile_place, c, 0);
+}
+
+static const ir_kernel tile_kernel = {
+    .prepare = tile_prepare, .in = {ORDER_ANY}, .out = ORDER_SAME};
+
 RLX_BLOCK(tile) = {
     .infer = tile_infer,
     .ref = tile_ref,
     .lower = tile_lower,
+    .kernel = &tile_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3] reps=[2,1]; f32[2,3] reps=[1,3]; i64[1] reps=[4]; f32[] reps=[]; f32[2] reps=[0];"
@@ -484,11 +531,54 @@ static void trilu_lower(lower_call *c) {
   c->out[0] = mx_where(c->m, keep, c->in[0], mx_scalar(c->m, x->dtype, 0));
 }
 
+typedef struct trilu_state {
+  int64_t matrices, rows, cols, width, diagonal;
+  bool upper;
+} trilu_state;
+
+/* Of each row a part from one end on is kept. */
+static rlx_status trilu_run(const void *state, const cpu_run *run, const void *const *in,
+                            void *const *out) {
+  const trilu_state *s = state;
+  const size_t bytes = (size_t)(s->cols * s->width);
+  const char *x = in[0];
+  char *y = out[0];
+  (void)run;
+  for (int64_t r = 0; r < s->matrices * s->rows && bytes; r++, x += bytes, y += bytes) {
+    const int64_t edge = r % s->rows + s->diagonal; /* the column on the diagonal */
+    const size_t head = (size_t)(clamp(edge + !s->upper, 0, s->cols) * s->width);
+    if (s->upper) memset(y, 0, head);
+    else memcpy(y, x, head);
+    if (s->upper) memcpy(y + head, x + head, bytes - head);
+    else memset(y + head, 0, bytes - head);
+  }
+  return RLX_OK;
+}
+
+static rlx_status trilu_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0];
+  trilu_state *s = kernel_state(c, sizeof *s);
+  if (!s) return status_memory(sizeof *s);
+  s->matrices = ref_product(x->dims, x->rank - 2);
+  s->rows = x->dims[x->rank - 2];
+  s->cols = x->dims[x->rank - 1];
+  s->width = (int64_t)dtype_bytes(x->dtype);
+  s->diagonal = clamp(ATTRS(trilu)->diagonal, -s->rows - 1, s->cols + 1); /* no row beyond */
+  s->upper = ATTRS(trilu)->upper;
+  c->state = s;
+  c->run = trilu_run;
+  c->name = "trilu";
+  return RLX_OK;
+}
+
+static const ir_kernel trilu_kernel = {.prepare = trilu_prepare};
+
 RLX_BLOCK(trilu) = {
     .infer = trilu_infer,
     .infer_late = trilu_infer,
     .ref = trilu_ref,
     .lower = trilu_lower,
+    .kernel = &trilu_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[3,4]; f32[3,4] upper=false; f32[2,4,3] diagonal=1; i64[3,3] upper=false diagonal=-1;"

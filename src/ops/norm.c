@@ -3,7 +3,9 @@
 
 #include <math.h>
 
+#include "cpu/norm.h"
 #include "ops/block.h"
+#include "ops/kernel.h"
 
 static rlx_status batch_norm_infer(ir_infer *c) {
   RLX_TRY(infer_kinds(c, 0, KINDS_FLOAT));
@@ -137,6 +139,18 @@ static void rows_lower(lower_call *c, bool centred, double eps) {
   c->out[0] = mx_cast(m, x, dtype);
 }
 
+static rlx_status rows_norm_prepare(kernel_call *c, bool centred, double eps, const char *name) {
+  const ir_node *n = c->node;
+  norm_spec spec = {.x = &c->in[0], .y = &c->out[0], .centred = centred, .eps = eps};
+  spec.dtype = c->in[0].dtype;
+  spec.scale = n->n_in > 1 && n->in[1].id;
+  spec.bias = n->n_in > 2 && n->in[2].id;
+  spec.epilogue = c->epilogue;
+  c->run = norm_run;
+  c->name = name;
+  return norm_prepare(&spec, c->threads, c->mem, &c->state, &c->scratch);
+}
+
 static bool has_fast(const lower_call *c) {
   return mx_ctx_device(c->m) == MX_GPU && lower_out_type(c, 0)->dtype != RLX_F64;
 }
@@ -152,11 +166,18 @@ static void rms_norm_lower(lower_call *c) {
   else c->out[0] = mx_rms_norm(c->m, c->in[0], c->n_in > 1 ? c->in[1] : NULL, eps);
 }
 
+static rlx_status rms_norm_prepare(kernel_call *c) {
+  return rows_norm_prepare(c, false, ATTRS(rms_norm)->eps, "rms_norm");
+}
+static const ir_kernel rms_norm_kernel = {NULL, rms_norm_prepare, {ORDER_UNIT, ORDER_ROWS},
+                                          ORDER_ROWS, true};
+
 RLX_BLOCK(rms_norm) = {
     .infer = rows_infer,
     .ref = rms_norm_ref,
     .expand = rms_norm_expand,
     .lower = rms_norm_lower,
+    .kernel = &rms_norm_kernel,
     .fast = "rms_norm",
     .cases = CASES("f32[2,3,4], f32[4]; f32[5], f32[5] eps=0.01; f64[2,3], f64[3]; f32[2,3,4];"
                    "f16[2,3], f16[3]; bf16[2,8], bf16[8]; f32[0,4], f32[4]; f32[2,0], f32[0];"
@@ -178,11 +199,18 @@ static void layer_norm_lower(lower_call *c) {
   else c->out[0] = mx_layer_norm(c->m, c->in[0], scale, bias, eps);
 }
 
+static rlx_status layer_norm_prepare(kernel_call *c) {
+  return rows_norm_prepare(c, true, ATTRS(layer_norm)->eps, "layer_norm");
+}
+static const ir_kernel layer_norm_kernel = {NULL, layer_norm_prepare, {ORDER_UNIT, ORDER_ROWS},
+                                          ORDER_ROWS, true};
+
 RLX_BLOCK(layer_norm) = {
     .infer = rows_infer,
     .ref = layer_norm_ref,
     .expand = layer_norm_expand,
     .lower = layer_norm_lower,
+    .kernel = &layer_norm_kernel,
     .fast = "layer_norm",
     .cases = CASES("f32[2,3,4], f32[4], f32[4]; f32[5], f32[5] eps=0.01; f32[2,3,4]; f32[3,4], _, "
                    "f32[4]; f64[2,3], f64[3], f64[3]; f16[2,3], f16[3], f16[3]; bf16[2,8], bf16[8];"

@@ -81,14 +81,22 @@ static rlx_val channel_affine(const onnx_node *n, rlx_val y, rlx_dtype dtype) {
   return onnx_cast(n, rlx_add(n->g, rlx_mul(n->g, y, scale), bias), dtype);
 }
 
+/* Standardised within each of `groups` groups of channels, as rows of `size` elements. */
+static rlx_val within_groups(const onnx_node *n, rlx_val x, rlx_dim groups, rlx_dim size) {
+  const rlx_ints dims = onnx_dims(n, x);
+  const rlx_dim rows[3] = {dims.data[0], groups, size};
+  int64_t last = 2;
+  rlx_val y = onnx_reshape(n, onnx_cast(n, x, wide(onnx_dtype_of(n, x))), rows, 3);
+  y = standardised(n, y, (rlx_ints){&last, 1}, onnx_float(n, "epsilon", 1e-5));
+  return onnx_reshape(n, y, dims.data, dims.n);
+}
+
 rlx_status import_instance_norm(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
-  rlx_dtype dtype = onnx_dtype_of(n, x);
-  int64_t axes[RLX_MAX_RANK];
-  if (onnx_rank(n, x) < 3) return status_set(RLX_ERROR_SHAPE, "wants three axes or more");
-  rlx_val y = standardised(n, onnx_cast(n, x, wide(dtype)), axes_from(axes, 2, onnx_rank(n, x)),
-                           onnx_float(n, "epsilon", 1e-5));
-  n->out[0] = channel_affine(n, y, dtype);
+  rlx_ints dims = onnx_dims(n, x);
+  if (dims.n < 3) return status_set(RLX_ERROR_SHAPE, "wants three axes or more");
+  const rlx_dim size = dim_product(&n->g->dims, dims.data + 2, dims.n - 2);
+  n->out[0] = channel_affine(n, within_groups(n, x, dims.data[1], size), onnx_dtype_of(n, x));
   return RLX_OK;
 }
 
@@ -105,18 +113,15 @@ rlx_status import_group_norm(onnx_node *n) {
   rlx_val x = onnx_in(n, 0);
   rlx_ints dims = onnx_dims(n, x);
   rlx_dtype dtype = onnx_dtype_of(n, x);
-  int64_t groups = onnx_int(n, "num_groups", 0), last = 2;
+  int64_t groups = onnx_int(n, "num_groups", 0);
   if (dims.n < 3 || groups < 1 || n->n_in != 3)
     return status_set(RLX_ERROR_SHAPE, "wants three inputs, three axes or more and a num_groups");
   if (dim_known(dims.data[1]) && dims.data[1] % groups != 0)
     return status_set(RLX_ERROR_SHAPE, "%lld channels in %lld groups", (long long)dims.data[1],
                       (long long)groups);
-  rlx_dim rows[3] = {dims.data[0], groups, 0};
   dim_table *t = &n->g->dims;
-  rows[2] = dim_combine(t, RLX_DIM_FLOORDIV, dim_product(t, dims.data + 1, dims.n - 1), groups);
-  rlx_val y = onnx_reshape(n, onnx_cast(n, x, wide(dtype)), rows, 3);
-  y = standardised(n, y, (rlx_ints){&last, 1}, onnx_float(n, "epsilon", 1e-5));
-  y = onnx_reshape(n, y, dims.data, dims.n);
+  const rlx_dim all = dim_product(t, dims.data + 1, dims.n - 1);
+  rlx_val y = within_groups(n, x, groups, dim_combine(t, RLX_DIM_FLOORDIV, all, groups));
   rlx_val in[3] = {x, n->in[1], n->in[2]};
   for (size_t i = 1; i < 3 && n->opset < 21; i++)
     in[i] = per_channel(n, n->in[i], groups, dims.data[1]);

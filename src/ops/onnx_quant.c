@@ -2,6 +2,8 @@
  *
  * Laws: x = (q - zero) * scale; a real becomes q by rounding half to even, then adding the zero
  * point, then saturating. Integer products and sums are exact. */
+#include <stdlib.h>
+
 #include "ops/onnx.h"
 
 /* --- per tensor, per axis, in blocks along an axis */
@@ -88,33 +90,20 @@ rlx_status import_quantize(onnx_node *n) {
   return quantized(n, x, zero, to, &n->out[0]);
 }
 
-/* To u8, by a scale and a zero point that make 0 and all of x representable. */
-rlx_status import_dynamic_quantize(onnx_node *n) {
-  rlx_graph *g = n->g;
-  rlx_val x = onnx_in(n, 0), zero = onnx_scalar(n, x, 0);
-  rlx_val low = rlx_minimum(g, rlx_reduce_min(g, x, NULL), zero);
-  rlx_val high = rlx_maximum(g, rlx_reduce_max(g, x, NULL), zero);
-  rlx_val scale = rlx_div(g, rlx_sub(g, high, low), onnx_scalar(n, x, 255));
-  /* all of x is 0: any scale will do */
-  scale = rlx_where(g, rlx_eq(g, scale, zero), onnx_scalar(n, x, 1), scale);
-  rlx_val point;
-  RLX_TRY(quantized(n, rlx_neg(g, rlx_div(g, low, scale)), RLX_NIL, RLX_U8, &point));
-  if (n->n_out > 1) n->out[1] = scale;
-  if (n->n_out > 2) n->out[2] = point;
-  return quantized(n, rlx_div(g, x, scale), point, RLX_U8, &n->out[0]);
-}
+/* --- products of integers, then their result as the operator wants it */
 
-/* --- products: q - zero, then the integer operation, then its result as the operator wants it */
+static rlx_status quantized_operand(const onnx_node *n, rlx_val q) {
+  if (!q.id) return status_set(RLX_ERROR_FORMAT, "an operand is missing");
+  const rlx_dtype dtype = onnx_dtype_of(n, q);
+  if (dtype == RLX_U8 || dtype == RLX_I8) return RLX_OK;
+  return status_set(RLX_ERROR_DTYPE, "an operand is %s, wanted u8 or i8", dtype_name(dtype));
+}
 
 /* q - zero in i16, which holds all differences of 8-bit integers. The zero point is one for all or
  * has an element along `axis`. */
 static rlx_status centred(const onnx_node *n, rlx_val q, rlx_val zero, int64_t axis,
                           rlx_val *out_value) {
-  if (!q.id) return status_set(RLX_ERROR_FORMAT, "an operand is missing");
-  const rlx_dtype dtype = onnx_dtype_of(n, q);
-  if (dtype != RLX_U8 && dtype != RLX_I8)
-    return status_set(RLX_ERROR_DTYPE, "an operand is %s, wanted u8 or i8",
-                      q.id ? dtype_name(dtype) : "absent");
+  RLX_TRY(quantized_operand(n, q));
   *out_value = onnx_cast(n, q, RLX_I16);
   if (!zero.id) return RLX_OK;
   zero = quantized_factor(n, onnx_cast(n, zero, RLX_I16), axis, q);
@@ -136,10 +125,11 @@ static int64_t column_axis(const onnx_node *n, rlx_val v) {
 /* A product of a, by rows, and b, by columns. */
 static rlx_status integer_product(const onnx_node *n, rlx_val a, rlx_val a_zero, rlx_val b,
                                   rlx_val b_zero, rlx_val *out_value) {
-  rlx_val x = RLX_NIL, y = RLX_NIL;
-  RLX_TRY(centred(n, a, a_zero, row_axis(n, a), &x));
-  RLX_TRY(centred(n, b, b_zero, column_axis(n, b), &y));
-  *out_value = rlx_int_matmul(n->g, x, y);
+  RLX_TRY(quantized_operand(n, a));
+  RLX_TRY(quantized_operand(n, b));
+  if (a_zero.id) a_zero = quantized_factor(n, a_zero, row_axis(n, a), a);
+  if (b_zero.id) b_zero = quantized_factor(n, b_zero, column_axis(n, b), b);
+  *out_value = rlx_int_matmul(n->g, a, b, a_zero, b_zero);
   return RLX_OK;
 }
 
@@ -168,13 +158,29 @@ rlx_status import_qlinear_matmul(onnx_node *n) {
   return requantized(n, sums, a, b, in[6], in[7]);
 }
 
-/* f64 holds every sum of products of 8-bit integers; padding is a zero after centring. */
+/* Are all sums of |w - zero| for one output below 2^24 / 255? Then f32 holds all sums with the
+ * centred x, in whatever order they are added. */
+static bool weights_are_light(const onnx_node *n, rlx_val w, rlx_val zero) {
+  const rlx_tensor *t = graph_constant(n->g, w), *z = zero.id ? graph_constant(n->g, zero) : NULL;
+  if (!t || t->rank == 0 || (zero.id && (!z || z->count == 0))) return false;
+  const int64_t each = ref_product(t->dims + 1, t->rank - 1u);
+  for (int64_t o = 0; o < t->dims[0]; o++) {
+    const int64_t centre = z ? tensor_int(z, o % z->count) : 0;
+    int64_t sum = 0;
+    for (int64_t i = o * each; i < (o + 1) * each; i++) sum += llabs(tensor_int(t, i) - centre);
+    if (sum > (1 << 24) / 255) return false;
+  }
+  return true;
+}
+
+/* Padding is a zero after centring. f64 holds every sum of products of 8-bit integers. */
 static rlx_status integer_conv(onnx_node *n, rlx_val x, rlx_val x_zero, rlx_val w, rlx_val w_zero,
                                rlx_val *out_value) {
   rlx_val in[2], y;
   RLX_TRY(centred(n, x, x_zero, 1, &in[0]));
   RLX_TRY(centred(n, w, w_zero, 0, &in[1]));
-  for (size_t i = 0; i < 2; i++) in[i] = onnx_cast(n, in[i], RLX_F64);
+  const rlx_dtype exact = weights_are_light(n, w, w_zero) ? RLX_F32 : RLX_F64;
+  for (size_t i = 0; i < 2; i++) in[i] = onnx_cast(n, in[i], exact);
   RLX_TRY(onnx_conv(n, in, 2, &y));
   *out_value = onnx_cast(n, y, RLX_I32);
   return RLX_OK;

@@ -4,6 +4,7 @@
  * when sorting, in both directions, and wins as the largest and as the smallest. */
 #include <stdlib.h>
 
+#include "cpu/order.h"
 #include "ops/block.h"
 #include "ops/reduce.h"
 
@@ -141,6 +142,18 @@ static mx order_of(lower_call *c, int64_t axis, bool descending) {
   return mx_argsort(c->m, descending ? turned(c, c->in[0]) : c->in[0], (int)axis);
 }
 
+/* The results that are asked for are c->out[0] and on, values before places. */
+static rlx_status order_kernel_prepare(kernel_call *c, int64_t axis, int64_t k, bool descending,
+                                       bool values, bool places, const char *name) {
+  order_spec spec = {.x = &c->in[0], .axis = (uint32_t)axis, .k = k, .descending = descending};
+  spec.places_at = values && places;
+  if (values) spec.values = &c->out[0];
+  if (places) spec.places = &c->out[spec.places_at];
+  c->run = order_run;
+  c->name = name;
+  return order_prepare(&spec, c->threads, c->mem, &c->state, &c->scratch);
+}
+
 static rlx_status sort_infer(ir_infer *c) {
   return infer_along(c, &OWN_ATTRS(sort)->axis, KINDS_NUMBER);
 }
@@ -166,10 +179,18 @@ static void sort_lower(lower_call *c) {
   "f32[4,0]; f32[0,4]; f32[1]; f32[300]; i32[300] descending=true;"                            \
   "f32[] !shape; f32[3] axis=1 !shape; c64[3] !dtype"
 
+static rlx_status sort_prepare(kernel_call *c) {
+  const rlx_sort_attrs *a = c->attrs;
+  const int64_t k = c->in[0].dims[a->axis];
+  return order_kernel_prepare(c, a->axis, k, a->descending, true, false, "sort");
+}
+static const ir_kernel sort_kernel = {NULL, sort_prepare, {ORDER_ANY}, ORDER_ROWS, false};
+
 RLX_BLOCK(sort) = {
     .infer = sort_infer,
     .ref = sort_ref,
     .lower = sort_lower,
+    .kernel = &sort_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(SORT_CASES),
 };
@@ -190,10 +211,18 @@ static void argsort_lower(lower_call *c) {
   c->out[0] = mx_cast(c->m, order_of(c, a->axis, a->descending), RLX_I64);
 }
 
+static rlx_status argsort_prepare(kernel_call *c) {
+  const rlx_argsort_attrs *a = c->attrs;
+  const int64_t k = c->in[0].dims[a->axis];
+  return order_kernel_prepare(c, a->axis, k, a->descending, false, true, "argsort");
+}
+static const ir_kernel argsort_kernel = {NULL, argsort_prepare, {ORDER_ANY}, ORDER_ROWS, false};
+
 RLX_BLOCK(argsort) = {
     .infer = argsort_infer,
     .ref = argsort_ref,
     .lower = argsort_lower,
+    .kernel = &argsort_kernel,
     .no_grad = "its result is an index",
     .cases = CASES(SORT_CASES),
 };
@@ -230,10 +259,18 @@ static void topk_lower(lower_call *c) {
   c->out[1] = mx_cast(c->m, order, RLX_I64);
 }
 
+static rlx_status topk_prepare(kernel_call *c) {
+  const rlx_topk_attrs *a = c->attrs;
+  const int64_t k = c->out[0].dims[a->axis];
+  return order_kernel_prepare(c, a->axis, k, !a->smallest, true, true, "topk");
+}
+static const ir_kernel topk_kernel = {NULL, topk_prepare, {ORDER_ANY}, ORDER_ROWS, false};
+
 RLX_BLOCK(topk) = {
     .infer = topk_infer,
     .ref = topk_ref,
     .lower = topk_lower,
+    .kernel = &topk_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[5] k=3; f32[2,3,4] k=2; f32[2,3,4] k=3 axis=1;"
                    "f32[3,4] k=2 axis=0 smallest=true;"

@@ -3,6 +3,8 @@
  * A window is a box, so max and average are done one axis after the other: onto MLX as shifted
  * slices of the padded operand, combined. */
 #include "base/room.h"
+#include "cpu/pool.h"
+#include "ops/kernel.h"
 #include "ops/window.h"
 
 enum { MAX_SPATIAL = RLX_MAX_RANK - 2, MAX_TAPS = 24 };
@@ -293,10 +295,55 @@ static void avg_pool_lower(lower_call *c) {
   c->out[0] = mx_cast(c->m, mx_div(c->m, sum, divisor), x->dtype);
 }
 
+/* --- on a CPU: cpu/pool.h */
+
+static bool pool_covers(const ir_infer *c) {
+  return c->in[0].rank <= 2 + CONV_AXES && pool_takes(c->in[0].dtype);
+}
+
+static rlx_status pool_prepare(kernel_call *c, const window_spec *s, bool mean, bool count_pad) {
+  const cpu_view *x = &c->in[0], *y = &c->out[0];
+  const size_t n = x->rank - 2;
+  window_axis w[MAX_SPATIAL];
+  window_resolve(s, n, x->dims + 2, y->dims + 2, w);
+  pool_plan *p = kernel_state(c, sizeof *p);
+  if (!p) return status_memory(sizeof *p);
+  *p = (pool_plan){.images = x->dims[0],
+                   .channels = x->dims[1],
+                   .mean = mean,
+                   .dtype = x->dtype,
+                   .threads = c->threads};
+  window_axes(w, n, p->axis);
+  for (size_t i = 0; i < CONV_AXES; i++) {
+    const size_t missing = CONV_AXES - n;
+    p->after[i] = count_pad ? (i < missing ? 0 : w[i - missing].after) : -1;
+  }
+  c->run = pool_run;
+  c->name = mean ? "mean pool" : "max pool";
+  c->state = p;
+  c->scratch = (size_t)pool_scratch(p);
+  return RLX_OK;
+}
+
+static rlx_status max_pool_prepare(kernel_call *c) {
+  const window_spec s = max_spec(c->attrs);
+  return pool_prepare(c, &s, false, false);
+}
+static rlx_status avg_pool_prepare(kernel_call *c) {
+  const window_spec s = avg_spec(c->attrs);
+  return pool_prepare(c, &s, true, ATTRS(avg_pool)->count_pad);
+}
+
+static const ir_kernel max_pool_kernel = {
+    .covers = pool_covers, .prepare = max_pool_prepare, .in = {ORDER_LAST}, .out = ORDER_LAST};
+static const ir_kernel avg_pool_kernel = {
+    .covers = pool_covers, .prepare = avg_pool_prepare, .in = {ORDER_LAST}, .out = ORDER_LAST};
+
 RLX_BLOCK(max_pool) = {
     .infer = max_pool_infer,
     .ref = max_pool_ref,
     .lower = max_pool_lower,
+    .kernel = &max_pool_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,7] kernel=[3]; f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1];"
@@ -341,6 +388,7 @@ RLX_BLOCK(avg_pool) = {
     .infer = avg_pool_infer,
     .ref = avg_pool_ref,
     .lower = avg_pool_lower,
+    .kernel = &avg_pool_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[2,3,7] kernel=[3]; f32[1,2,7,8] kernel=[3,2] strides=[2,2] pads=[1,0,1,1];"

@@ -6,7 +6,7 @@
  * the width are summed in f32. */
 #include <math.h>
 
-#include "cpu/reduce.h"
+#include "cpu/rows.h"
 #include "ops/block.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"
@@ -331,6 +331,28 @@ static void log_softmax_lower(lower_call *c) {
   c->out[0] = mx_cast(c->m, mx_sub(c->m, x, mx_log(c->m, sum)), dtype);
 }
 
+static rlx_status softmax_rows_prepare(kernel_call *c, int64_t axis, bool logarithm) {
+  static const softmax_how how[] = {{false}, {true}};
+  rows_spec spec = {.x = &c->in[0], .y = &c->out[0], .axis = (uint32_t)axis, .ns = 0.5};
+  const bool wide = c->in[0].dtype == RLX_F64;
+  spec.type = wide ? LANE_F64 : LANE_F32;
+  spec.f = wide ? softmax_f64 : cpu_table()->softmax_f32;
+  spec.how = &how[logarithm];
+  c->run = rows_run;
+  c->name = logarithm ? "log_softmax" : "softmax";
+  return rows_prepare(&spec, c->threads, c->mem, &c->state, &c->scratch);
+}
+
+static rlx_status softmax_prepare(kernel_call *c) {
+  return softmax_rows_prepare(c, ATTRS(softmax)->axis, false);
+}
+static rlx_status log_softmax_prepare(kernel_call *c) {
+  return softmax_rows_prepare(c, ATTRS(log_softmax)->axis, true);
+}
+static const ir_kernel softmax_kernel = {NULL, softmax_prepare, {ORDER_ANY}, ORDER_SAME, false},
+                       log_softmax_kernel = {NULL, log_softmax_prepare, {ORDER_ANY}, ORDER_SAME,
+                                             false};
+
 #define SOFTMAX_CASES                                                                         \
   "f32[2,3,4]; f32[2,3,4] axis=1; f32[2,3,4] axis=-3; f32[5]; f32[3,1]; f32[0,4]; f32[4,0];" \
   "f32[3,5]{50:90}; f64[3,5]; f16[3,5]; bf16[3,5]; f32[3]{-inf,1,2}; f32[3]{1,nan,2};"       \
@@ -340,6 +362,7 @@ static void log_softmax_lower(lower_call *c) {
 RLX_BLOCK(softmax) = {.infer = softmax_infer,
                       .ref = softmax_ref,
                       .lower = softmax_lower,
+                      .kernel = &softmax_kernel,
                       .no_grad = NO_GRAD_YET,
                       .onnx = "Softmax-13 axis",
                       .cases = CASES(SOFTMAX_CASES "; f32[2,30000]{0:0.0001}; f32[4000]")};
@@ -347,6 +370,7 @@ RLX_BLOCK(softmax) = {.infer = softmax_infer,
 RLX_BLOCK(log_softmax) = {.infer = log_softmax_infer,
                           .ref = log_softmax_ref,
                           .lower = log_softmax_lower,
+                          .kernel = &log_softmax_kernel,
                           .no_grad = NO_GRAD_YET,
                           .onnx = "LogSoftmax-13 axis",
                           .cases = CASES(SOFTMAX_CASES)};

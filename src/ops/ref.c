@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cpu/index.h"
 #include "ir/graph.h"
 
 ref_scalar ref_get(const rlx_tensor *t, int64_t i) {
@@ -116,11 +117,7 @@ void ref_around(const rlx_tensor *t, int64_t axis, int64_t *outer, int64_t *n, i
 }
 
 rlx_status ref_index(int64_t index, int64_t n, int64_t *out_index) {
-  if (index < -n || index >= n)
-    return status_set(RLX_ERROR_INDEX, "index %lld is not in [-%lld, %lld)", (long long)index,
-                      (long long)n, (long long)n);
-  *out_index = index < 0 ? index + n : index;
-  return RLX_OK;
+  return index_wrap(index, n, out_index);
 }
 
 /* The node of `op` on constants, in a graph of its own: the inference is the graph's. */

@@ -4,6 +4,7 @@
  * the operand's axis. One routine (axis_taps) finds them; the reference sums them directly,
  * `expand` makes a gather per tap. */
 #include "ops/block.h"
+#include "ops/copy.h"
 
 enum { MAX_TAPS = 1 << 12 };
 /* Places beyond it are as good as it; it fits int64. */
@@ -345,8 +346,33 @@ static rlx_val resize_expand(expr_call *c) {
   return expr_cast(g, y, dtype);
 }
 
+/* --- kernel: nearest neighbours */
+
+static int64_t table_place(const void *ctx, uint32_t axis, int64_t j) {
+  const int64_t place = ((const axis_table *)ctx)[axis].index[j];
+  return place < 0 ? NO_PLACE : place;
+}
+
+static bool resize_covers(const ir_infer *c) { return word_is(ATTRS(resize)->mode, "nearest"); }
+
+static rlx_status resize_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0];
+  axis_table tables[RLX_MAX_RANK] = {{0}};
+  rlx_status status = RLX_OK;
+  for (uint32_t i = 0; i < x->rank && status == RLX_OK; i++)
+    status = table_make(c->attrs, i, x->dims[i], &tables[i]);
+  if (status == RLX_OK)
+    status = places_prepare(c, "resize", table_place, tables, ATTRS(resize)->outside);
+  tables_free(tables, x->rank);
+  return status;
+}
+
+static const ir_kernel resize_kernel = {
+    .covers = resize_covers, .prepare = resize_prepare, .in = {ORDER_ANY}, .out = ORDER_SAME};
+
 RLX_BLOCK(resize) = {
     .infer = resize_infer,
+    .kernel = &resize_kernel,
     .infer_late = infer_fresh, /* scales */
     .ref = resize_ref,
     .expand = resize_expand,

@@ -13,7 +13,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "cpu/rnn.h"
 #include "ops/block.h"
+#include "ops/kernel.h"
 
 enum { X, W, R, BIAS, LENGTHS, FIRST_H, FIRST_C, PEEPHOLES, N_OPERANDS };
 enum { MAX_FUNCTIONS = 3 };
@@ -31,6 +33,7 @@ typedef struct rnn_spec {
 struct ref_state;
 struct mlx_state;
 typedef struct rnn_cell {
+  rnn_kind kind;
   int64_t gates;
   size_t n_functions;
   rnn_spec (*spec)(const void *attrs);
@@ -364,6 +367,74 @@ static void cell_lower(lower_call *c, const rnn_cell *cell) {
   for (size_t i = 0; i < c->n_out; i++) c->out[i] = mx_cast(c->m, out[i], y->dtype);
 }
 
+/* --- on a CPU */
+
+static bool kernel_takes(const ir_infer *c) {
+  const rlx_dtype dtype = c->in[X].dtype;
+  return dtype == RLX_F32 || dtype == RLX_F16 || dtype == RLX_BF16;
+}
+
+typedef struct rnn_packing {
+  const rnn *p;
+  int64_t k;
+  const void *from;
+} rnn_packing;
+
+static void fill_panels(const void *ctx, void *to) {
+  const rnn_packing *f = ctx;
+  rnn_pack(f->p, f->k, f->from, to);
+}
+static void fill_bias(const void *ctx, void *to) {
+  const rnn_packing *f = ctx;
+  rnn_pack_bias(f->p, f->from, to);
+}
+
+/* Weights [G H,k] or biases as the kernel wants them, if they are constant; else *out stays. */
+static rlx_status pack_constant(kernel_call *c, const rnn *p, size_t operand, int64_t k,
+                                const float **out) {
+  const bool bias = operand == BIAS;
+  const rnn_packing f = {p, k, operand < c->node->n_in ? c->constant[operand] : NULL};
+  const int64_t floats = bias ? rnn_packed_bias(p) : rnn_packed(p, k);
+  /* biases of a GRU depend on the variant */
+  const char *const kinds[] = {"rnn", "rnn biases", "rnn late biases"};
+  const void *data = NULL;
+  if (!f.from || floats == 0) return RLX_OK;
+  RLX_TRY(kernel_pack(c, operand, kinds[!bias ? 0 : p->variant ? 2 : 1],
+                      (size_t)floats * sizeof(float), bias ? fill_bias : fill_panels, &f, &data));
+  *out = data;
+  return RLX_OK;
+}
+
+static rlx_status cell_prepare(kernel_call *c, const rnn_cell *cell, const char *name) {
+  const rnn_spec s = cell->spec(c->attrs);
+  const int64_t *x = c->in[X].dims;
+  rnn *p = kernel_state(c, sizeof *p);
+  if (!p) return status_memory(sizeof *p);
+  *p = (rnn){.kind = cell->kind,
+             .dtype = c->in[X].dtype,
+             .gates = cell->gates,
+             .steps = x[0],
+             .batch = x[1],
+             .inputs = x[2],
+             .hidden = c->in[R].dims[1],
+             .reverse = s.reverse,
+             .variant = s.variant,
+             .clip = (float)s.clip,
+             .n_in = c->node->n_in};
+  if (p->n_in > LENGTHS) p->length_dtype = c->in[LENGTHS].dtype;
+  for (size_t i = 0; i < cell->n_functions; i++)
+    p->f[i] = (rnn_apply){(rnn_act)(s.f[i] - rnn_functions), (float)s.a[i], (float)s.b[i]};
+  rnn_plan(p, c->threads);
+  RLX_TRY(pack_constant(c, p, W, p->inputs, &p->w));
+  RLX_TRY(pack_constant(c, p, R, p->hidden, &p->r));
+  RLX_TRY(pack_constant(c, p, BIAS, 0, &p->bias));
+  c->scratch = rnn_plan(p, c->threads); /* less where constants are packed */
+  c->state = p;
+  c->run = rnn_run;
+  c->name = name;
+  return RLX_OK;
+}
+
 /* --- the operations */
 
 static rnn_spec spec_lstm(const void *attrs) {
@@ -390,17 +461,21 @@ static rnn_spec spec_rnn(const void *attrs) {
   return s;
 }
 
-static const rnn_cell cell_lstm = {4, 3, spec_lstm, lstm_ref_step, lstm_mlx_step},
-                      cell_gru = {3, 2, spec_gru, gru_ref_step, gru_mlx_step},
-                      cell_rnn = {1, 1, spec_rnn, rnn_ref_step, rnn_mlx_step};
+static const rnn_cell cell_lstm = {RNN_LSTM, 4, 3, spec_lstm, lstm_ref_step, lstm_mlx_step},
+                      cell_gru = {RNN_GRU, 3, 2, spec_gru, gru_ref_step, gru_mlx_step},
+                      cell_rnn = {RNN_PLAIN, 1, 1, spec_rnn, rnn_ref_step, rnn_mlx_step};
 
 #define CELL(name, cell, cases_)                                                          \
   static rlx_status name##_infer(ir_infer *c) { return cell_infer(c, &cell); }             \
   static rlx_status name##_ref(ref_call *c) { return cell_ref(c, &cell); }                 \
   static void name##_lower(lower_call *c) { cell_lower(c, &cell); }                        \
+  static rlx_status name##_prepare(kernel_call *c) { return cell_prepare(c, &cell, #name); } \
+  static const ir_kernel name##_kernel = {kernel_takes, name##_prepare, {ORDER_ROWS},        \
+                                          ORDER_ROWS, false};                                \
   RLX_BLOCK(name) = {.infer = name##_infer,                                                \
                      .ref = name##_ref,                                                    \
                      .lower = name##_lower,                                                \
+                     .kernel = &name##_kernel,                                             \
                      .no_grad = NO_GRAD_YET,                                               \
                      .cases = CASES(cases_)}
 

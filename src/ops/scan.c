@@ -5,8 +5,10 @@
 #include <float.h>
 #include <math.h>
 
+#include "cpu/rows.h"
 #include "ops/block.h"
 #include "ops/elementwise.h"
+#include "ops/kernel.h"
 
 typedef mx scan_fn(mx_ctx *m, mx a, int axis, bool reverse, bool inclusive);
 
@@ -14,6 +16,7 @@ typedef struct scan {
   const elementwise_row *row; /* what it folds with */
   double start;               /* what an exclusive one begins with */
   scan_fn *mlx;
+  lane_fold fold; /* the same in a kernel */
 } scan;
 
 static rlx_status scan_ref(ref_call *c, int64_t axis, bool exclusive, bool reverse, const scan *s) {
@@ -40,8 +43,30 @@ static void scan_lower(lower_call *c, int64_t axis, bool exclusive, bool reverse
   c->out[0] = mx_cast(c->m, s->mlx(c->m, x, (int)axis, reverse, !exclusive), dtype);
 }
 
-static const scan sum_scan = {&row_add, 0, mx_cumsum}, prod_scan = {&row_mul, 1, mx_cumprod},
-                  max_scan = {&row_maximum, 0, mx_cummax}, min_scan = {&row_minimum, 0, mx_cummin};
+static const scan sum_scan = {&row_add, 0, mx_cumsum, FOLD_SUM},
+                  prod_scan = {&row_mul, 1, mx_cumprod, FOLD_PROD},
+                  max_scan = {&row_maximum, 0, mx_cummax, FOLD_MAX},
+                  min_scan = {&row_minimum, 0, mx_cummin, FOLD_MIN};
+
+static rlx_status scan_prepare(kernel_call *c, int64_t axis, bool exclusive, bool reverse,
+                               const scan *s, const char *name) {
+  const cpu_view *x = &c->in[0];
+  scan_how *how = kernel_state(c, sizeof *how);
+  if (!how) return status_memory(sizeof *how);
+  how->fold = s->fold;
+  how->exclusive = exclusive;
+  how->reverse = reverse;
+  if (!lane_of(x->dtype, LANE_F64, &how->type))
+    return status_set(RLX_ERROR_INTERNAL, "a scan of elements that have no lanes");
+  how->start = lane_start(s->fold, x->dtype, how->type);
+  rows_spec spec = {.x = x, .y = &c->out[0], .axis = (uint32_t)axis, .ns = 1};
+  spec.type = how->type;
+  spec.f = cpu_table()->scan_rows;
+  spec.how = how;
+  c->run = rows_run;
+  c->name = name;
+  return rows_prepare(&spec, c->threads, c->mem, &c->state, &c->scratch);
+}
 
 #define SCAN(name, scan_, exclusive_, cases_)                                         \
   static rlx_status name##_infer(ir_infer *c) {                                       \
@@ -55,10 +80,17 @@ static const scan sum_scan = {&row_add, 0, mx_cumsum}, prod_scan = {&row_mul, 1,
     const rlx_##name##_attrs *a = c->attrs;                                           \
     scan_lower(c, a->axis, exclusive_, a->reverse, &scan_);                           \
   }                                                                                   \
+  static rlx_status name##_prepare(kernel_call *c) {                                  \
+    const rlx_##name##_attrs *a = c->attrs;                                           \
+    return scan_prepare(c, a->axis, exclusive_, a->reverse, &scan_, #name);           \
+  }                                                                                   \
+  static const ir_kernel name##_kernel = {NULL, name##_prepare, {ORDER_ANY},          \
+                                          ORDER_SAME, false};                         \
   RLX_BLOCK(name) = {.infer = name##_infer,                                           \
                      .infer_late = name##_infer,                                      \
                      .ref = name##_ref,                                               \
                      .lower = name##_lower,                                           \
+                     .kernel = &name##_kernel,                                        \
                      .no_grad = NO_GRAD_YET,                             \
                      .cases = CASES(cases_)}
 

@@ -5,8 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "cpu/copy.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
+#include "ops/kernel.h"
 
 /* --- reductions; the place in the table is the shim's number */
 
@@ -80,6 +82,48 @@ static mx scatter_rows(lower_call *c, mx x, int64_t outer, int64_t rows, int64_t
   return mx_reshape(c->m, y, out->rank, out->dims);
 }
 
+/* --- kernels: x, or zeros, copied; then the updates. Sums are in the element type, one after the
+ * other; half-width floats and complex numbers are left to MLX */
+
+typedef struct scatter_state {
+  cpu_copy copy; /* of operand 0, or of a 0 */
+  index_moves moves;
+  size_t width;
+  index_fold fold;
+  uint32_t index, updates; /* operands */
+} scatter_state;
+
+static rlx_status scatter_run(const void *state, const cpu_run *run, const void *const *in,
+                              void *const *out) {
+  static const uint64_t zero = 0;
+  const scatter_state *s = state;
+  copy_run(&s->copy, s->updates ? in[0] : &zero, out[0], run->threads);
+  return index_scatter(&s->moves, in[s->index], in[s->updates], out[0], s->width, s->fold);
+}
+
+static bool reduction_covers(const ir_infer *c, const char *word) {
+  return !reductions[reduction_of(word)].row || index_fold_of(word, c->in[0].dtype);
+}
+
+/* updates: the operand; with 0 the result starts as zeros. */
+static rlx_status scatter_kernel_of(kernel_call *c, const char *name, const index_moves *m,
+                                    const char *reduction, uint32_t updates) {
+  static const int64_t zeros[RLX_MAX_RANK];
+  const cpu_view *x = &c->in[0], *out = &c->out[0];
+  scatter_state *s = kernel_state(c, sizeof *s);
+  if (!s) return status_memory(sizeof *s);
+  s->moves = *m;
+  s->width = dtype_bytes(x->dtype);
+  s->fold = index_fold_of(reduction, x->dtype);
+  s->index = 1;
+  s->updates = updates;
+  copy_make(&s->copy, s->width, out->rank, out->dims, updates ? x->strides : zeros, out->strides);
+  c->state = s;
+  c->run = scatter_run;
+  c->name = name;
+  return RLX_OK;
+}
+
 /* --- scatter_elements */
 
 static rlx_status scatter_elements_infer(ir_infer *c) {
@@ -141,10 +185,24 @@ static void scatter_elements_lower(lower_call *c) {
                            ref_product(index->dims, index->rank), reduction_of(a->reduction));
 }
 
+static bool scatter_elements_covers(const ir_infer *c) {
+  return reduction_covers(c, ATTRS(scatter_elements)->reduction);
+}
+
+static rlx_status scatter_elements_prepare(kernel_call *c) {
+  const rlx_scatter_elements_attrs *a = c->attrs;
+  const index_moves m = index_elements(&c->in[1], &c->out[0], a->axis);
+  return scatter_kernel_of(c, "scatter_elements", &m, a->reduction, 2);
+}
+
+static const ir_kernel scatter_elements_kernel = {
+    .covers = scatter_elements_covers, .prepare = scatter_elements_prepare, .in = {ORDER_ANY}};
+
 RLX_BLOCK(scatter_elements) = {
     .infer = scatter_elements_infer,
     .ref = scatter_elements_ref,
     .lower = scatter_elements_lower,
+    .kernel = &scatter_elements_kernel,
     .no_grad = NO_GRAD_YET,
     .onnx = "Scatter-9 axis; ScatterElements-11 axis reduction",
     .cases = CASES(
@@ -214,10 +272,26 @@ static void scatter_nd_lower(lower_call *c) {
                            reduction_of(ATTRS(scatter_nd)->reduction));
 }
 
+static bool scatter_nd_covers(const ir_infer *c) {
+  return reduction_covers(c, ATTRS(scatter_nd)->reduction);
+}
+
+static rlx_status scatter_nd_prepare(kernel_call *c) {
+  const cpu_view *x = &c->out[0], *index = &c->in[1];
+  const size_t k = (size_t)index->dims[index->rank - 1];
+  const int64_t inner = ref_product(x->dims + k, x->rank - k) * (int64_t)dtype_bytes(x->dtype);
+  const index_moves m = index_tuples(index, x->dims, inner);
+  return scatter_kernel_of(c, "scatter_nd", &m, ATTRS(scatter_nd)->reduction, 2);
+}
+
+static const ir_kernel scatter_nd_kernel = {
+    .covers = scatter_nd_covers, .prepare = scatter_nd_prepare, .in = {ORDER_ANY}};
+
 RLX_BLOCK(scatter_nd) = {
     .infer = scatter_nd_infer,
     .ref = scatter_nd_ref,
     .lower = scatter_nd_lower,
+    .kernel = &scatter_nd_kernel,
     .no_grad = NO_GRAD_YET,
     .onnx = "ScatterND-11 reduction",
     .cases = CASES(
@@ -282,10 +356,28 @@ static void scatter_add_lower(lower_call *c) {
                            reduction_of("add"));
 }
 
+static bool scatter_add_covers(const ir_infer *c) { return reduction_covers(c, "add"); }
+
+static rlx_status scatter_add_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0], *out = &c->out[0];
+  const size_t axis = (size_t)ATTRS(scatter_add)->axis;
+  const int64_t inner =
+      ref_product(x->dims + axis + 1, x->rank - axis - 1) * (int64_t)dtype_bytes(x->dtype);
+  const index_moves m = {.at = index_vector(&c->in[1], out->dims[axis], inner),
+                         .outer = ref_product(x->dims, axis),
+                         .named_outer = out->dims[axis] * inner,
+                         .bytes = (size_t)inner};
+  return scatter_kernel_of(c, "scatter_add", &m, "add", 0);
+}
+
+static const ir_kernel scatter_add_kernel = {.covers = scatter_add_covers,
+                                             .prepare = scatter_add_prepare};
+
 RLX_BLOCK(scatter_add) = {
     .infer = scatter_add_infer,
     .ref = scatter_add_ref,
     .lower = scatter_add_lower,
+    .kernel = &scatter_add_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES(
         "f32[5,2], i64[5]{0,2,2,-1,0} size=[4]; f32[2,3,2], i64[3]{0:5} axis=1 size=[5];"
@@ -340,10 +432,48 @@ static void dynamic_update_slice_lower(lower_call *c) {
   c->out[0] = mx_slice_update_at(c->m, c->in[0], c->in[1], mx_cast(c->m, at, RLX_I32), (int)axis);
 }
 
+typedef struct update_state {
+  cpu_copy all, part;
+  rlx_dtype index;
+  int64_t last, step; /* where the part can start at most; bytes of a place */
+} update_state;
+
+static rlx_status update_run(const void *state, const cpu_run *run, const void *const *in,
+                             void *const *out) {
+  const update_state *s = state;
+  int64_t at = s->index == RLX_I64 ? *(const int64_t *)in[2] : *(const int32_t *)in[2];
+  if (at > s->last) at = s->last;
+  if (at < 0) at = 0;
+  copy_run(&s->all, in[0], out[0], run->threads);
+  copy_run(&s->part, in[1], (char *)out[0] + at * s->step, run->threads);
+  return RLX_OK;
+}
+
+static rlx_status dynamic_update_slice_prepare(kernel_call *c) {
+  const cpu_view *x = &c->in[0], *y = &c->in[1], *out = &c->out[0];
+  const size_t axis = (size_t)ATTRS(dynamic_update_slice)->axis, width = dtype_bytes(x->dtype);
+  update_state *s = kernel_state(c, sizeof *s);
+  if (!s) return status_memory(sizeof *s);
+  copy_make(&s->all, width, x->rank, x->dims, x->strides, out->strides);
+  copy_make(&s->part, width, y->rank, y->dims, y->strides, out->strides);
+  s->index = c->in[2].dtype;
+  s->last = x->dims[axis] - y->dims[axis];
+  s->step = out->strides[axis] * (int64_t)width;
+  c->state = s;
+  c->run = update_run;
+  c->name = "dynamic_update_slice";
+  return RLX_OK;
+}
+
+static const ir_kernel dynamic_update_slice_kernel = {.prepare = dynamic_update_slice_prepare,
+                                                      .in = {ORDER_ANY, ORDER_ANY, ORDER_ROWS},
+                                                      .out = ORDER_SAME};
+
 RLX_BLOCK(dynamic_update_slice) = {
     .infer = dynamic_update_slice_infer,
     .ref = dynamic_update_slice_ref,
     .lower = dynamic_update_slice_lower,
+    .kernel = &dynamic_update_slice_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[5,2], f32[2,2], i64[1]{1}; f32[2,5], f32[2,3], i32[]{9} axis=-1;"
                    "i8[4], i8[2], i64[1,1]{-3}; f32[3], f32[2], i64[1]{-9223372036854775808};"

@@ -5,7 +5,9 @@
  * bound. */
 #include <string.h>
 
+#include "cpu/copy.h"
 #include "ops/block.h"
+#include "ops/kernel.h"
 #include "ops/view.h"
 
 /* --- row-major order kept: reshape, squeeze, unsqueeze, flatten */
@@ -313,10 +315,50 @@ static void concat_lower(lower_call *c) {
   c->out[0] = mx_concat(c->m, c->in, c->n_in, (int)ATTRS(concat)->axis);
 }
 
+typedef struct concat_state {
+  size_t n;
+  struct {
+    cpu_copy copy;
+    int64_t at; /* bytes */
+  } parts[];
+} concat_state;
+
+static rlx_status concat_run(const void *state, const cpu_run *run, const void *const *in,
+                             void *const *out) {
+  const concat_state *s = state;
+  for (size_t k = 0; k < s->n; k++)
+    copy_run(&s->parts[k].copy, in[k], (char *)out[0] + s->parts[k].at, run->threads);
+  return RLX_OK;
+}
+
+static rlx_status concat_prepare(kernel_call *c) {
+  const int64_t axis = ATTRS(concat)->axis, *to = c->out[0].strides;
+  const size_t width = dtype_bytes(c->out[0].dtype);
+  const size_t bytes = sizeof(concat_state) + c->n_in * sizeof ((concat_state *)0)->parts[0];
+  concat_state *s = kernel_state(c, bytes);
+  if (!s) return status_memory(bytes);
+  s->n = c->n_in;
+  for (size_t k = 0, at = 0; k < c->n_in; k++) {
+    const cpu_view *x = &c->in[k];
+    copy_make(&s->parts[k].copy, width, x->rank, x->dims, x->strides, to);
+    s->parts[k].at = (int64_t)(at * width) * to[axis];
+    at += (size_t)x->dims[axis];
+  }
+  c->state = s;
+  c->run = concat_run;
+  c->name = "concat";
+  return RLX_OK;
+}
+
+static const ir_kernel concat_kernel = {.prepare = concat_prepare,
+                                        .in = {ORDER_ANY, ORDER_ANY, ORDER_ANY, ORDER_ANY},
+                                        .out = ORDER_SAME};
+
 RLX_BLOCK(concat) = {
     .infer = concat_infer,
     .ref = concat_ref,
     .lower = concat_lower,
+    .kernel = &concat_kernel,
     .no_grad = NO_GRAD_YET,
     .cases = CASES("f32[2,3], f32[1,3]; f32[2,3], f32[2,1], f32[2,0] axis=-1; i64[2];"
                    "c64[1,2], c64[1,2] axis=1; bool[0,3], bool[2,3]; f32[2], i32[2] !dtype;"

@@ -69,6 +69,7 @@
 #define MIN_1o2 1
 #define MIN_1o3 1
 #define MIN_2o3 2
+#define MIN_2o4 2
 #define MIN_2o5 2
 #define MIN_3o4 3
 #define MIN_3o6 3
@@ -83,6 +84,7 @@
 #define MAX_1o2 2
 #define MAX_1o3 3
 #define MAX_2o3 3
+#define MAX_2o4 4
 #define MAX_2o5 5
 #define MAX_3o4 4
 #define MAX_3o6 6

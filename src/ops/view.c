@@ -61,7 +61,8 @@ bool view_strided(view_call *c, const int64_t *starts, const int64_t *steps) {
   for (uint32_t i = 0; i < t->rank; i++)
     if (t->dims[i] == 0) return view_same(c);
   for (uint32_t i = 0; i < t->rank; i++) {
-    c->strides[i] = c->in.strides[i] * (t->dims[i] > 1 ? steps[i] : 1); /* a step may be any number */
+    const int64_t step = t->dims[i] > 1 ? steps[i] : 1; /* else it may be any number */
+    c->strides[i] = c->in.strides[i] * step;
     c->offset += c->in.strides[i] * starts[i];
   }
   return true;

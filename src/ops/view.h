@@ -2,8 +2,8 @@
  *
  * A hook `view` answers with strides over the operand's memory, or with false where these strides
  * allow none: only those that join axes (reshape, flatten) ever do, and never for an operand in
- * row-major order. So whoever copies the operand to that order first and asks again gets a view, and
- * none of these operations needs a kernel. */
+ * row-major order. So whoever copies the operand to that order first and asks again gets a view,
+ * and none of these operations needs a kernel. */
 #ifndef OPS_VIEW_H
 #define OPS_VIEW_H
 

@@ -98,6 +98,16 @@ void window_resolve(const window_spec *s, size_t n, const int64_t *in, const int
   }
 }
 
+void window_axes(const window_axis *w, size_t n, conv_axis *out_axes) {
+  for (size_t i = 0; i < CONV_AXES; i++) {
+    const size_t missing = CONV_AXES - n;
+    out_axes[i] = (conv_axis){1, 1, 1, 1, 1, 0};
+    if (i < missing) continue;
+    const window_axis *a = &w[i - missing];
+    out_axes[i] = (conv_axis){a->in, a->out, a->kernel, a->stride, a->dilation, a->before};
+  }
+}
+
 int64_t window_index(const window_axis *w, size_t n, const int64_t *place, const int64_t *tap) {
   int64_t index = 0;
   for (size_t i = 0; i < n; i++) {

@@ -5,6 +5,7 @@
 #ifndef OPS_WINDOW_H
 #define OPS_WINDOW_H
 
+#include "cpu/conv.h"
 #include "ops/block.h"
 
 /* As the attributes say it; empty lists mean 1, pads 0. */
@@ -36,6 +37,8 @@ rlx_status window_infer(ir_infer *c, const window_spec *s, const rlx_dim *in, si
 /* From concrete sizes of operand and result. */
 void window_resolve(const window_spec *s, size_t n, const int64_t *in, const int64_t *out,
                     window_axis *out_axes);
+/* For a CPU kernel: n axes behind as many as are missing to CONV_AXES. */
+void window_axes(const window_axis *w, size_t n, conv_axis *out_axes);
 /* Row-major index of the element under tap `tap` of the window at `place`; -1 in the padding. */
 int64_t window_index(const window_axis *w, size_t n, const int64_t *place, const int64_t *tap);
 

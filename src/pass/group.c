@@ -9,7 +9,7 @@
 #include "pass/pass.h"
 
 enum { TILE = 1, KERNEL = 2, EPILOGUE = 4, VIEW = 8 }; /* what a node can be */
-enum { NOBODY = 0, MANY = UINT32_MAX };                /* as readers; else 1 + the group's last node */
+static const uint32_t NOBODY = 0, MANY = UINT32_MAX; /* as readers; else 1 + the group's last node */
 
 typedef struct group_node {
   uint8_t can;
@@ -26,22 +26,6 @@ typedef struct grouping {
 
 /* --- what nodes can be */
 
-/* A node as the hooks see one that is being added. `types` has room for all its values. */
-static ir_infer as_call(const rlx_graph *g, const ir_node *n, ir_type *types) {
-  for (uint32_t i = 0; i < n->n_in; i++)
-    types[i] = n->in[i].id ? graph_value(g, n->in[i])->type : (ir_type){.dtype = RLX_DTYPE_COUNT};
-  for (uint32_t i = 0; i < n->n_out; i++)
-    types[n->n_in + i] = graph_value(g, rlx_nth(n->out, i))->type;
-  return (ir_infer){.g = (rlx_graph *)(uintptr_t)g,
-                    .op = n->op,
-                    .attrs = (void *)(uintptr_t)n->attrs,
-                    .val = n->in,
-                    .in = types,
-                    .n_in = n->n_in,
-                    .out = types + n->n_in,
-                    .n_out = n->n_out};
-}
-
 static rlx_status find_abilities(grouping *gr) {
   size_t most = 0;
   for (size_t i = 0; i < gr->g->nodes.n; i++) {
@@ -54,7 +38,7 @@ static rlx_status find_abilities(grouping *gr) {
     const ir_node *n = &gr->g->nodes.data[i];
     const ir_hooks *h = n->op->hooks;
     if (n->op->traits & IR_LEAF) continue;
-    const ir_infer c = as_call(gr->g, n, types);
+    const ir_infer c = kernel_ask(gr->g, n, types);
     if (h->view) gr->nodes[i].can = VIEW;
     else if (kernel_covers(&c)) gr->nodes[i].can = h->kernel ? KERNEL : TILE;
     if (gr->nodes[i].can == KERNEL && h->kernel->epilogue) gr->nodes[i].can |= EPILOGUE;

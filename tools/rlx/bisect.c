@@ -41,9 +41,9 @@ static probes probes_add(rlx_graph *g) {
 static rlx_status run_on(const args *a, const model *m, bool reference, rlx_tensors **out_outputs) {
   rlx_exec *exec = NULL;
   rlx_exec_options options;
-  rlx_status status = model_options(a, &options);
+  model_options(a, &options);
   if (reference) options.device = RLX_DEVICE_REFERENCE;
-  if (status == RLX_OK) status = model_compile(m, &options, &exec);
+  rlx_status status = model_compile(m, &options, &exec);
   if (status == RLX_OK) status = rlx_exec_run(exec, m->inputs, out_outputs);
   rlx_exec_free(exec);
   return status;

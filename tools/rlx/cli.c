@@ -239,6 +239,7 @@ static int parse_flag(const command *c, int argc, char **argv, int *at, args *ou
   out->given[out->n_given].flag = (flag_id)(f - cli_flags);
   out->given[out->n_given++].value = value;
   if (f == &cli_flags[FLAG_NO_RULE]) out->no_rules[out->n_no_rules++] = value;
+  if (f == &cli_flags[FLAG_KEEP_F32]) out->keep_f32[out->n_keep_f32++] = value;
   return EXIT_OK;
 }
 
@@ -247,6 +248,7 @@ int cli_parse(const command *c, int argc, char **argv, args *out) {
   out->operands = must_alloc((size_t)argc, sizeof *out->operands);
   out->given = must_alloc((size_t)argc, sizeof *out->given);
   out->no_rules = must_alloc((size_t)argc, sizeof *out->no_rules);
+  out->keep_f32 = must_alloc((size_t)argc, sizeof *out->keep_f32);
   bool flags = true;
   for (int i = 0; i < argc; i++) {
     if (flags && strcmp(argv[i], "--") == 0) {
@@ -269,6 +271,7 @@ void args_free(args *a) {
   free(a->operands);
   free(a->given);
   free(a->no_rules);
+  free(a->keep_f32);
 }
 
 const char *args_value(const args *a, flag_id flag) {

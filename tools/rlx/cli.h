@@ -58,7 +58,14 @@ enum command_bit {
     "evaluate at the end, or after each step; replay traces; run beside the caller")              \
   F(DEVICE, "device", 0, "cpu|gpu|reference", WORDS, FOR_DEVICE,                                  \
     "where to run (without: a GPU if there is one); reference is plain C, slow")                  \
-  F(THREADS, "threads", 0, "N", COUNT, FOR_DEVICE, "CPU threads of MLX's BLAS")                   \
+  F(THREADS, "threads", 0, "N", COUNT, FOR_DEVICE,                                                \
+    "CPU threads of a run, at most 256 (without: RLX_THREADS, else as many as cores)")            \
+  F(KERNELS, "kernels", 0, "on|off", WORDS, FOR_DEVICE,                                           \
+    "off: MLX runs everything, on a CPU too (without: as RLX_KERNELS says, else on)")             \
+  F(PRECISION, "precision", 0, "f32|bf16", WORDS, FOR_DEVICE,                                     \
+    "bf16: CPU kernels round factors of products and convolutions, and sum in f32")               \
+  F(KEEP_F32, "keep-f32", 0, "NAME", TEXT, FOR_DEVICE,                                            \
+    "an operation or a node that --precision leaves alone; repeatable")                           \
   F(TRACE, "trace", 0, "FILE.json", TEXT, FOR_RUNS,                                               \
     "write a timeline for chrome://tracing or Perfetto; of bench up to its warm-up")              \
   F(PROFILE, "profile", 0, "", NONE, FOR_RUNS, "run eagerly, show the time of each operation")    \
@@ -136,8 +143,8 @@ typedef struct args {
     const char *value;
   } * given; /* in the order of the command line */
   size_t n_given;
-  const char **no_rules; /* all that were given */
-  size_t n_no_rules;
+  const char **no_rules, **keep_f32; /* all that were given */
+  size_t n_no_rules, n_keep_f32;
 } args;
 
 struct command {

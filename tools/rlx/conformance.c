@@ -157,7 +157,7 @@ static rlx_status open_model(const data_set *s, size_t from, rlx_exec **out_exec
   }
   load.values = values;
   if (status == RLX_OK) status = rlx_model_load(path, &load, &graph);
-  if (status == RLX_OK) status = model_options(s->c->a, &options);
+  model_options(s->c->a, &options);
   if (status == RLX_OK) status = rlx_compile(graph, &options, out_exec);
   rlx_graph_free(graph);
   rlx_tensors_free(values);

@@ -2,6 +2,7 @@
  * what is not right says what to do about it. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 #include "host.h"
@@ -54,6 +55,15 @@ static void check_cpu(const rlx_runtime_info *r, finding *f) {
   probe(RLX_DEVICE_CPU, f, "reinstall MLX: remove its folder in the cache and build again");
 }
 
+static void check_kernels(const rlx_runtime_info *r, finding *f) {
+  text_addf(&f->what, "level %s, %u thread%s", r->cpu_level, r->threads,
+            r->threads == 1 ? "" : "s");
+  if (strcmp(r->cpu_level, r->cpu_levels[0]) != 0) {
+    text_addf(&f->what, "; this CPU has %s", r->cpu_levels[0]);
+    found(f, VERDICT_WARN, "", "RLX_CPU_LEVEL holds it back: unset it");
+  }
+}
+
 static void check_gpu(const rlx_runtime_info *r, finding *f) {
   if (!r->gpu) {
     found(f, VERDICT_OK, "none that MLX can use; runs take the CPU", NULL);
@@ -67,17 +77,16 @@ static void check_reference(const rlx_runtime_info *r, finding *f) {
   probe(RLX_DEVICE_REFERENCE, f, "report this with the output of 'rlx info'");
 }
 
-/* x [m,k] times y [k,n], compiled for a device. */
-static rlx_status matmul_exec(rlx_device device, const int64_t size[3], rlx_exec **out) {
+/* x [m,k] times y [k,n], compiled. */
+static rlx_status matmul_exec(const rlx_exec_options *options, const int64_t size[3],
+                              rlx_exec **out) {
   rlx_graph *g = NULL;
   rlx_status status = rlx_graph_create("doctor", &g);
   if (status != RLX_OK) return status;
   rlx_val x = rlx_input(g, "x", RLX_F32, 2, (int64_t[]){size[0], size[1]});
   rlx_val y = rlx_input(g, "y", RLX_F32, 2, (int64_t[]){size[1], size[2]});
   rlx_graph_output(g, "product", rlx_matmul(g, x, y));
-  rlx_exec_options options = RLX_OPTIONS(rlx_exec_options);
-  options.device = device;
-  status = rlx_compile(g, &options, out);
+  status = rlx_compile(g, options, out);
   rlx_graph_free(g);
   return status;
 }
@@ -87,18 +96,19 @@ static rlx_status random_matrix(int64_t rows, int64_t columns, uint64_t seed, rl
   return status == RLX_OK ? rlx_tensor_random(*out, seed) : status;
 }
 
-/* A product of random matrices on a device: how long the fastest of n runs took. */
+/* A product of random matrices: how long the fastest of n runs took. */
 typedef struct product {
   rlx_tensor *operands[2], *result;
   double ms;
 } product;
 
-static rlx_status product_run(rlx_device device, const int64_t size[3], int n, product *out) {
+static rlx_status product_run(const rlx_exec_options *options, const int64_t size[3], int n,
+                              product *out) {
   *out = (product){.ms = 1e9};
   rlx_exec *exec = NULL;
   rlx_status status = random_matrix(size[0], size[1], 1, &out->operands[0]);
   if (status == RLX_OK) status = random_matrix(size[1], size[2], 2, &out->operands[1]);
-  if (status == RLX_OK) status = matmul_exec(device, size, &exec);
+  if (status == RLX_OK) status = matmul_exec(options, size, &exec);
   for (int i = 0; status == RLX_OK && i < n; i++) {
     rlx_tensor_free(out->result);
     out->result = NULL;
@@ -138,7 +148,7 @@ static void check_matmul(const rlx_runtime_info *r, finding *f) {
   /* GPUs may multiply in 19 bits (TF32). */
   double tolerance = r->gpu ? 5e-2 : 1e-4;
   product p;
-  rlx_status status = product_run(RLX_DEVICE_DEFAULT, size, 1, &p);
+  rlx_status status = product_run(NULL, size, 1, &p);
   if (status != RLX_OK) {
     found_status(f, status, "report this with the output of 'rlx info'");
   } else {
@@ -153,8 +163,11 @@ static void check_matmul(const rlx_runtime_info *r, finding *f) {
 
 static void check_blas(const rlx_runtime_info *r, finding *f) {
   static const int64_t size[3] = {BLAS_SIZE, BLAS_SIZE, BLAS_SIZE};
+  rlx_exec_options options = RLX_OPTIONS(rlx_exec_options);
+  options.device = RLX_DEVICE_CPU;
+  options.no_kernels = true; /* MLX calls the BLAS */
   product p;
-  rlx_status status = product_run(RLX_DEVICE_CPU, size, BLAS_RUNS, &p);
+  rlx_status status = product_run(&options, size, BLAS_RUNS, &p);
   product_free(&p);
   if (status != RLX_OK) {
     found_status(f, status, "see the line on the CPU");
@@ -198,10 +211,10 @@ static const struct {
   const char *name;
   void (*check)(const rlx_runtime_info *r, finding *f);
 } checks[] = {
-    {"mlx", check_mlx},       {"cpu", check_cpu},
-    {"gpu", check_gpu},       {"reference", check_reference},
-    {"matmul", check_matmul}, {"blas", check_blas},
-    {"cache", check_cache},
+    {"mlx", check_mlx},         {"cpu", check_cpu},
+    {"kernels", check_kernels}, {"gpu", check_gpu},
+    {"reference", check_reference}, {"matmul", check_matmul},
+    {"blas", check_blas},       {"cache", check_cache},
 };
 enum { N_CHECKS = sizeof checks / sizeof *checks };
 

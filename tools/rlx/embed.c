@@ -67,8 +67,8 @@ static rlx_status embed(const args *a, const texts *t, rlx_tensor **out) {
   o.batch = (uint32_t)args_whole(a, FLAG_BATCH, 0);
   o.exec = &exec;
   host_progress("reading the model");
-  rlx_status status = model_options(a, &exec);
-  if (status == RLX_OK) status = rlx_encoder_load(args_value(a, FLAG_MODEL), &o, &encoder);
+  model_options(a, &exec);
+  rlx_status status = rlx_encoder_load(args_value(a, FLAG_MODEL), &o, &encoder);
   host_progress("running");
   if (status == RLX_OK) status = rlx_encoder_embed(encoder, t->data, t->n, out);
   rlx_encoder_free(encoder);

@@ -7,7 +7,8 @@
 #include "model.h"
 
 /* Indexed by rlx_how. */
-static const char *const how_names[] = {"MLX", "MLX fast", "MLX, expanded", "host", "sub-graphs"};
+static const char *const how_names[] = {"MLX", "MLX fast", "MLX, expanded", "host",
+                                        "sub-graphs", "kernel", "region", "view"};
 enum { N_HOW = sizeof how_names / sizeof *how_names };
 
 /* Steps of one operation that run in one way. */
@@ -274,7 +275,7 @@ int cmd_explain(const args *a, text *out) {
   rlx_exec_options options;
   host_progress("reading and compiling the model");
   rlx_status status = rlx_model_load(a->operands[0], NULL, &graph);
-  if (status == RLX_OK) status = model_options(a, &options);
+  model_options(a, &options);
   if (status == RLX_OK) status = rlx_compile(graph, &options, &exec);
   if (status == RLX_OK) {
     findings f = {.exec = exec};

@@ -23,6 +23,10 @@ static void info_json(const rlx_runtime_info *r, text *out) {
   json_text(&j, "blas_core", r->blas_core);
   json_flag(&j, "blas_forced", r->blas_forced);
   json_int(&j, "threads", r->threads);
+  json_text(&j, "cpu_level", r->cpu_level);
+  json_open(&j, "cpu_levels", '[');
+  for (size_t i = 0; r->cpu_levels[i]; i++) json_text(&j, NULL, r->cpu_levels[i]);
+  json_close(&j, ']');
   json_close(&j, '}');
   text_add(out, "\n");
 }
@@ -41,6 +45,9 @@ static void info_text(const rlx_runtime_info *r, text *out) {
     text_add(out, "         warning: OPENBLAS_CORETYPE is set and may slow it down; unset it\n");
   }
   text_addf(out, "threads  %u\n", r->threads);
+  text_addf(out, "kernels  %s; this CPU has", r->cpu_level);
+  for (size_t i = 0; r->cpu_levels[i]; i++) text_addf(out, "%s %s", i ? "," : "", r->cpu_levels[i]);
+  text_add(out, "\n");
 }
 
 int cmd_info(const args *a, text *out) {

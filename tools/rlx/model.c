@@ -37,7 +37,7 @@ const char *run_mode_name(const args *a, const rlx_exec *exec) {
   return is_async(a) ? "async" : mode_name(rlx_exec_mode(exec));
 }
 
-rlx_status model_options(const args *a, rlx_exec_options *out_options) {
+void model_options(const args *a, rlx_exec_options *out_options) {
   *out_options = (rlx_exec_options)RLX_OPTIONS(rlx_exec_options);
   out_options->device = (rlx_device)args_word(a, FLAG_DEVICE);
   out_options->mode = is_async(a) ? RLX_MODE_DEFAULT : (rlx_mode)args_word(a, FLAG_MODE);
@@ -45,8 +45,11 @@ rlx_status model_options(const args *a, rlx_exec_options *out_options) {
   out_options->no_rules = a->no_rules;
   out_options->n_no_rules = a->n_no_rules;
   if (args_has(a, FLAG_PROFILE)) out_options->mode = RLX_MODE_EAGER;
-  if (!args_has(a, FLAG_THREADS)) return RLX_OK;
-  return rlx_runtime_set_threads((uint32_t)args_whole(a, FLAG_THREADS, 0));
+  out_options->threads = (uint32_t)args_whole(a, FLAG_THREADS, 0);
+  out_options->no_kernels = args_word(a, FLAG_KERNELS) == 2;
+  if (args_word(a, FLAG_PRECISION) == 2) out_options->precision = RLX_PRECISION_BF16;
+  out_options->keep_f32 = a->keep_f32;
+  out_options->n_keep_f32 = a->n_keep_f32;
 }
 
 rlx_status model_compile(const model *m, const rlx_exec_options *options, rlx_exec **out_exec) {
@@ -85,8 +88,8 @@ int model_open(const args *a, model *out) {
   host_progress("compiling");
   start = host_now_ms();
   rlx_exec_options options;
-  status = model_options(a, &options);
-  if (status == RLX_OK) status = model_compile(out, &options, &out->exec);
+  model_options(a, &options);
+  status = model_compile(out, &options, &out->exec);
   out->load_ms += host_now_ms() - start;
   return status == RLX_OK ? EXIT_OK : fail_status(status);
 }

@@ -21,8 +21,8 @@ int model_run(const args *a, const model *m, rlx_tensors **out_outputs, double *
 /* Compiles the model's graph as it is now, with its params set. */
 rlx_status model_compile(const model *m, const rlx_exec_options *options, rlx_exec **out_exec);
 void model_close(model *m);
-/* --device, --mode and --threads, the last put into force. */
-rlx_status model_options(const args *a, rlx_exec_options *out_options);
+/* --device, --mode, --threads and so on. */
+void model_options(const args *a, rlx_exec_options *out_options);
 
 /* A tensor for each input and for each param of the graph, in graph order (inputs.c): from
  * --inputs, --input or --random. Exit codes; the lists are freed by the caller either way. */

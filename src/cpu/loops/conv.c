@@ -19,7 +19,11 @@ typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 typedef float loose __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
 
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 12")
+#endif
 
 int64_t LOOP_NAME(conv_lanes)(void) { return LANES; }
 
@@ -67,16 +71,16 @@ INLINE void dense(const conv_tile *t, int rows, int vectors) {
 void LOOP_NAME(conv_dense)(const conv_tile *t) {
   static const int rows[] = TILE_ROWS;
   switch (t->vectors * 2 + (t->places == 1)) {
-  case 2: dense(t, rows[1], 1); break;
-  case 3: dense(t, 1, 1); break;
-  case 4: dense(t, rows[2], 2); break;
-  case 5: dense(t, 1, 2); break;
-  case 6: dense(t, rows[3], 3); break;
-  default: dense(t, 1, 3); break;
+    case 2: dense(t, rows[1], 1); break;
+    case 3: dense(t, 1, 1); break;
+    case 4: dense(t, rows[2], 2); break;
+    case 5: dense(t, 1, 2); break;
+    case 6: dense(t, rows[3], 3); break;
+    default: dense(t, 1, 3); break;
   }
 }
 
-/* One channel a group: to[m] = bias + sum over taps of x w, for `vectors` vectors from channel c. */
+/* One channel a group: to[m] = bias + sum over taps of x w, for the vectors from channel c on. */
 INLINE void depth(const conv_tile *t, int64_t c, int vectors) {
   vec acc[DEPTH_ROWS][MOST_VECTORS];
   const int64_t last = t->places - 1;

@@ -1,8 +1,9 @@
-/* cpu/loops/copy.c: rows of a strided copy (cpu/copy.h): `rows` rows of n elements of `width` bytes,
- * steps in bytes. */
+/* cpu/loops/copy.c: rows of a strided copy (cpu/copy.h): `rows` rows of n elements of `width`
+ * bytes, steps in bytes; and lines of bytes from or to given places. */
 #include <string.h>
 
 #include "cpu/loops/loops.h"
+#include "cpu/places.h"
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
@@ -24,21 +25,23 @@ static inline void copy_short(char *restrict to, const char *restrict from, size
   for (size_t i = 0; i < bytes; i++) to[i] = from[i];
 }
 
+static inline void copy_line(char *restrict to, const char *restrict from, size_t bytes) {
+  if (bytes > 512) {
+    memcpy(to, from, bytes);
+  } else if (bytes < 32) {
+    copy_short(to, from, bytes);
+  } else {
+    for (size_t i = 0; i + 32 < bytes; i += 32) memcpy(to + i, from + i, 32);
+    memcpy(to + bytes - 32, from + bytes - 32, 32);
+  }
+}
+
 void LOOP_NAME(copy_rows)(size_t width, int64_t rows, int64_t n, const char *from,
                           int64_t from_row, int64_t from_step, char *to, int64_t to_row,
                           int64_t to_step) {
   const size_t bytes = (size_t)n * width;
   (void)from_step, (void)to_step;
-  for (int64_t r = 0; r < rows; r++, from += from_row, to += to_row) {
-    if (bytes > 512) {
-      memcpy(to, from, bytes);
-    } else if (bytes < 32) {
-      copy_short(to, from, bytes);
-    } else {
-      for (size_t i = 0; i + 32 < bytes; i += 32) memcpy(to + i, from + i, 32);
-      memcpy(to + bytes - 32, from + bytes - 32, 32);
-    }
-  }
+  for (int64_t r = 0; r < rows; r++, from += from_row, to += to_row) copy_line(to, from, bytes);
 }
 
 /* --- any steps, and one element many times */
@@ -47,7 +50,6 @@ typedef struct wide {
   uint64_t half[2];
 } wide;
 
-/* WITH_WIDTH(f, ...): f_1 .. f_16 by the width. */
 #define EACH_WIDTH(X) X(1, uint8_t) X(2, uint16_t) X(4, uint32_t) X(8, uint64_t) X(16, wide)
 
 #define ELEMENTS(W, type)                                                                      \
@@ -67,15 +69,21 @@ typedef struct wide {
 EACH_WIDTH(ELEMENTS)
 #undef ELEMENTS
 
+static inline void elements(size_t width, int64_t n, const char *from, int64_t from_step, char *to,
+                            int64_t to_step) {
+  switch (width) {
+#define CASE(W, type) \
+  case W: elements_##W(n, from, from_step, to, to_step); break;
+    EACH_WIDTH(CASE)
+#undef CASE
+  }
+}
+
 void LOOP_NAME(copy_elements)(size_t width, int64_t rows, int64_t n, const char *from,
                               int64_t from_row, int64_t from_step, char *to, int64_t to_row,
                               int64_t to_step) {
-  for (int64_t r = 0; r < rows; r++, from += from_row, to += to_row) switch (width) {
-#define CASE(W, type) \
-  case W: elements_##W(n, from, from_step, to, to_step); break;
-      EACH_WIDTH(CASE)
-#undef CASE
-    }
+  for (int64_t r = 0; r < rows; r++, from += from_row, to += to_row)
+    elements(width, n, from, from_step, to, to_step);
 }
 
 /* --- transposition: neighbours along the rows to neighbours along the elements */
@@ -171,4 +179,39 @@ void LOOP_NAME(copy_transposed)(size_t width, int64_t rows, int64_t n, const cha
 #undef CASE
   }
 }
+
+/* --- n lines of `bytes` bytes, from the places `at` (bytes) to the next ones in order, and back */
+
+void LOOP_NAME(copy_gather)(size_t bytes, int64_t n, const int64_t *at, const char *from,
+                            char *to) {
+  switch (bytes) {
+#define CASE(W, type)                                                            \
+  case W:                                                                        \
+    for (int64_t i = 0; i < n; i++) memcpy(to + i * W, from + at[i], W);         \
+    return;
+    EACH_WIDTH(CASE)
+#undef CASE
+  }
+  for (int64_t i = 0; i < n; i++) copy_line(to + i * (int64_t)bytes, from + at[i], bytes);
+}
 #undef EACH_WIDTH
+
+void LOOP_NAME(copy_scatter)(size_t bytes, int64_t n, const int64_t *at, const char *from,
+                             char *to) {
+  for (int64_t i = 0; i < n; i++) copy_line(to + at[i], from + i * (int64_t)bytes, bytes);
+}
+
+/* A row of stretches of a result that says where its elements come from (cpu/places.h). */
+void LOOP_NAME(copy_stretches)(const cpu_places *p, const char *from, char *to) {
+  const int64_t width = (int64_t)p->width, block = p->block;
+  for (size_t i = 0; i < p->n_runs; i++) {
+    const places_stretch *s = &p->runs[i];
+    const char *x = s->from == NO_PLACE ? p->fill : from + s->from;
+    char *y = to + s->to;
+    if (x == p->fill) elements(p->width, s->n * block / width, x, 0, y, width);
+    else if (s->step == block) copy_line(y, x, (size_t)(s->n * block));
+    else if (block == width) elements(p->width, s->n, x, s->step, y, width);
+    else
+      for (int64_t k = 0; k < s->n; k++) copy_line(y + k * block, x + k * s->step, (size_t)block);
+  }
+}

@@ -1,20 +1,14 @@
 /* cpu/loops/fold.c: sums, products, maxima and minima of rows of lanes.
  *
  * Laws: NaN wins as maximum and as minimum. f32 is summed in f32 for at most 1024 elements, as a
- * tree of at most 37 additions one behind the other, and from there on in f64: the error is at most
- * 37 x 2^-24 of the sum of magnitudes, however many there are.
+ * tree of at most 42 additions one behind the other, and from there on in f64: the error is at most
+ * 42 x 2^-24 of the sum of magnitudes, however many there are.
  * Everything else is folded in its lane's type, integers wrap. */
+#include "cpu/loops/folds.h"
 #include "cpu/loops/loops.h"
 
-/* Accumulators that stay in registers: four vectors of eight floats. */
-enum { TILE = 32 };
-
-#define ADD(a, b) ((a) + (b))
-#define MUL(a, b) ((a) * (b))
-#define LARGER(a, b) ((b) > (a) ? (b) : (a))
-#define SMALLER(a, b) ((b) < (a) ? (b) : (a))
-#define LARGER_REAL(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a))
-#define SMALLER_REAL(a, b) ((((b) < (a)) | ((b) != (b))) ? (b) : (a))
+/* Accumulators that stay in registers: four vectors of eight floats, or one. */
+enum { TILE = 32, SMALL = 8, LONG = 128 };
 
 /* acc[j] = acc[j] op x[r * step + j] for all rows r and lanes j; a run has one accumulator. */
 #define FOLD(name, T, OP)                                                                \
@@ -34,14 +28,24 @@ enum { TILE = 32 };
       for (int64_t i = j; i < lanes; i++) acc[i] = OP(acc[i], x[r * step + i]);          \
   }                                                                                      \
   static void name##_run(T *acc, const T *x, int64_t n, T start) {                       \
-    const int64_t whole = n / TILE;                                                      \
-    T tile[TILE];                                                                        \
-    for (int i = 0; i < TILE; i++) tile[i] = start;                                      \
-    name(tile, x, TILE, whole, TILE);                                                    \
-    for (int i = 0; i < n % TILE; i++) tile[i] = OP(tile[i], x[whole * TILE + i]);       \
-    for (int h = TILE / 2; h > 0; h /= 2)                                                \
-      for (int i = 0; i < h; i++) tile[i] = OP(tile[i], tile[i + h]);                    \
-    *acc = OP(*acc, tile[0]);                                                            \
+    const int64_t whole = n / TILE * TILE;                                               \
+    int64_t k = 0;                                                                       \
+    T t[SMALL];                                                                          \
+    for (int i = 0; i < SMALL; i++) t[i] = start;                                        \
+    if (n >= LONG) {                                                                     \
+      T tile[TILE];                                                                      \
+      for (int i = 0; i < TILE; i++) tile[i] = start;                                    \
+      for (; k < whole; k += TILE)                                                       \
+        for (int i = 0; i < TILE; i++) tile[i] = OP(tile[i], x[k + i]);                  \
+      for (int j = 0; j < TILE; j += SMALL)                                              \
+        for (int i = 0; i < SMALL; i++) t[i] = OP(t[i], tile[j + i]);                    \
+    }                                                                                    \
+    for (; k + SMALL <= n; k += SMALL)                                                   \
+      for (int i = 0; i < SMALL; i++) t[i] = OP(t[i], x[k + i]);                         \
+    for (int i = 0; i < n - k; i++) t[i] = OP(t[i], x[k + i]);                           \
+    const T a = OP(t[0], t[4]), b = OP(t[1], t[5]), c = OP(t[2], t[6]), d = OP(t[3], t[7]); \
+    const T e = OP(a, c), f = OP(b, d), g = OP(e, f);                                    \
+    *acc = OP(*acc, g);                                                                  \
   }
 
 FOLD(sum_f32, float, ADD)
@@ -97,11 +101,9 @@ static void sum_f32_wide_run(double *acc, const float *x, int64_t n, float start
   X(MIN, I64, i64, min_i64)         \
   X(MIN, U64, u64, min_u64)
 
-#define PAIR(op, type) ((int)(op) * 4 + (int)(type))
-
-void LOOP_NAME(fold_rows)(lane_fold op, lane_type type, const void *x, int64_t lanes, int64_t rows,
-                          int64_t step, void *acc) {
-  switch (PAIR(op, type)) {
+void LOOP_NAME(fold_rows)(lane_fold fold, lane_type type, const void *x, int64_t lanes,
+                          int64_t rows, int64_t step, void *acc) {
+  switch (PAIR(fold, type)) {
 #define X(op_, type_, member, name) \
   case PAIR(FOLD_##op_, LANE_##type_): name(acc, x, lanes, rows, step); return;
     FOLDS(X)
@@ -111,9 +113,9 @@ void LOOP_NAME(fold_rows)(lane_fold op, lane_type type, const void *x, int64_t l
 }
 
 /* All of n neighbours into one accumulator; `start`, of x's type, changes nothing. */
-void LOOP_NAME(fold_run)(lane_fold op, lane_type type, const void *x, int64_t n, lane_value start,
+void LOOP_NAME(fold_run)(lane_fold fold, lane_type type, const void *x, int64_t n, lane_value start,
                          void *acc) {
-  switch (PAIR(op, type)) {
+  switch (PAIR(fold, type)) {
 #define X(op_, type_, member, name) \
   case PAIR(FOLD_##op_, LANE_##type_): name##_run(acc, x, n, start.member); return;
     FOLDS(X)
@@ -125,8 +127,8 @@ void LOOP_NAME(fold_run)(lane_fold op, lane_type type, const void *x, int64_t n,
 #define EQUAL(a, b) ((a) == (b))
 #define EQUAL_REAL(a, b) (((a) == (b)) | (((a) != (a)) & ((b) != (b))))
 
-/* Of lanes side by side all rows are looked at, the wanted one last; of one dense lane blocks, up to
- * the first that has it. */
+/* Of lanes side by side all rows are looked at, the wanted one last; of one dense lane blocks, up
+ * to the first that has it. */
 #define FIND(name, T, IS)                                                                      \
   static void name(const T *restrict x, const T *restrict best, int64_t lanes, int64_t rows,   \
                    int64_t step, bool last, int64_t base, int64_t *restrict index) {           \

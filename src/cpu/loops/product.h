@@ -33,8 +33,7 @@ static inline __attribute__((always_inline)) void product_tile(int rows, const f
                                                                int64_t row, int64_t step, int64_t n,
                                                                const float *b, float *c, bool add) {
   vector sum[TALL][VECTORS];
-  PRODUCT_UNROLL for (int i = 0; i < rows; i++)
-    PRODUCT_UNROLL for (int v = 0; v < VECTORS; v++)
+  PRODUCT_UNROLL for (int i = 0; i < rows; i++) PRODUCT_UNROLL for (int v = 0; v < VECTORS; v++)
       sum[i][v] = add ? ((const vector *)(const void *)(c + i * PANEL))[v] : (vector){0};
   for (int64_t k = 0; k < n; k++) {
     const vector *x = (const vector *)(const void *)(b + k * PANEL);
@@ -44,8 +43,8 @@ static inline __attribute__((always_inline)) void product_tile(int rows, const f
     }
   }
   PRODUCT_UNROLL for (int i = 0; i < rows; i++)
-    PRODUCT_UNROLL for (int v = 0; v < VECTORS; v++)
-      ((vector *)(void *)(c + i * PANEL))[v] = sum[i][v];
+      PRODUCT_UNROLL for (int v = 0; v < VECTORS; v++)((vector *)(void *)(c + i * PANEL))[v] =
+          sum[i][v];
 }
 
 /* c [rows, 16], with or without what it holds. */
@@ -53,7 +52,7 @@ static inline __attribute__((always_inline)) void product(int64_t rows, const fl
                                                           int64_t step, int64_t n, const float *b,
                                                           float *c, bool add) {
   int64_t i = 0;
-  for (; i + TALL <= rows; i += TALL)
+  for (; i + TALL <= rows && !(TALL == 6 && rows - i == 8); i += TALL) /* eight are two fours */
     product_tile(TALL, a + i * row, row, step, n, b, c + i * PANEL, add);
   for (; i + MIDDLE <= rows; i += MIDDLE)
     product_tile(MIDDLE, a + i * row, row, step, n, b, c + i * PANEL, add);

@@ -2,9 +2,9 @@
  * inside `#pragma omp simd` loops, at every level. To be included by files of this folder only.
  *
  * Errors, in units of the last place of the result (vmath_test sweeps every level): exp, exp2,
- * expm1, log, log2, log10, log1p, sin and cos 2; sigmoid, tanh, softplus and log_sigmoid 3; erf 6.
- * gelu is within 3e-6 of the result; silu, mish and gelu_tanh are products with e^x, whose exponent
- * carries its own rounding: 3e-6 of the result above 1e-8, for subnormal ones 100 units.
+ * expm1, log, log2, log10, log1p, sin, cos and pow 2; sigmoid, tanh, softplus and log_sigmoid 3;
+ * erf 6. gelu is within 3e-6 of the result (or 1e-12); silu, mish and gelu_tanh are products with
+ * e^x, whose exponent carries its own rounding: 3e-6 of the result (or 1e-13).
  * NaN gives NaN; infinities, zeros and subnormal arguments and results are as in C's functions.
  * sin and cos hold up to V_ANGLE_MAX. */
 #ifndef CPU_LOOPS_VMATH_H
@@ -19,6 +19,10 @@ typedef union v_word {
   int32_t i;
   uint32_t u;
 } v_word;
+typedef union v_wide {
+  double d;
+  uint64_t u;
+} v_wide;
 
 V_INLINE float v_float(uint32_t u) { return (v_word){.u = u}.f; }
 V_INLINE uint32_t v_bits(float f) { return (v_word){.f = f}.u; }
@@ -30,8 +34,11 @@ V_INLINE float v_copysign(float x, float sign) {
 V_INLINE float v_atmost(float x, float max) { return x > max ? max : x; }
 V_INLINE float v_atleast(float x, float min) { return x < min ? min : x; }
 
+V_INLINE float v_clamp(float x, float min, float max) { return v_atmost(v_atleast(x, min), max); }
+
 /* Adding this leaves the nearest integer in the low bits. */
 #define V_ROUND 12582912.0f
+#define V_WIDE_ROUND 6755399441055744.0
 
 /* 2^n for n in [-126, 127]. */
 V_INLINE float v_power(int32_t n) { return v_float((uint32_t)(n + 127) << 23); }
@@ -70,16 +77,26 @@ V_INLINE float v_exp_down(float x) {
   return x < -87.0f ? 0.0f : p * v_power(n);
 }
 
-V_INLINE float v_exp2(float x) {
-  x = v_atmost(v_atleast(x, -151.0f), 129.0f);
-  const float t = x + V_ROUND, r = x - (t - V_ROUND);
+V_INLINE float v_exp2_rest(float r) {
   float p = 0.000154761918f;
   p = p * r + 0.00134005502f;
   p = p * r + 0.00961800478f;
   p = p * r + 0.0555032715f;
   p = p * r + 0.240226507f;
   p = p * r + 0.693147182f;
-  return v_scale(p * r + 1.0f, (int32_t)(v_bits(t) - v_bits(V_ROUND)));
+  return p * r + 1.0f;
+}
+V_INLINE float v_exp2(float x) {
+  x = v_atmost(v_atleast(x, -151.0f), 129.0f);
+  const float t = x + V_ROUND, r = x - (t - V_ROUND);
+  return v_scale(v_exp2_rest(r), (int32_t)(v_bits(t) - v_bits(V_ROUND)));
+}
+/* e^x as the cheapest loop has it, for softmax: x <= 0; 0 where the result would be subnormal;
+ * 2 + |x| / 4 units off, without fused products 2 + 2 |x|. */
+V_INLINE float v_exp_soft(float x) {
+  const float t = x * 1.44269504f + V_ROUND, r = x * 1.44269504f - (t - V_ROUND);
+  const float y = v_float(v_bits(v_exp2_rest(r)) + (v_bits(t) << 23));
+  return x < -87.0f ? 0.0f : y;
 }
 
 /* As 2 (s q + s - 1/2) with s = 2^(n-1), which does not overflow before the result does. */
@@ -226,15 +243,9 @@ V_INLINE float v_mish(float x) {
 }
 
 #define V_ANGLE_MAX 1e6f
-typedef union v_wide {
-  double d;
-  uint64_t u;
-} v_wide;
-
 /* sin(x + turn pi / 2); the quarter turns are counted and taken off in double. */
 V_INLINE float v_sine(float x, uint32_t turn) {
-  const double magic = 6755399441055744.0, t = (double)x * 0.63661977236758134308 + magic;
-  const double n = t - magic;
+  const double t = (double)x * 0.63661977236758134308 + V_WIDE_ROUND, n = t - V_WIDE_ROUND;
   const uint32_t quarter = (uint32_t)(v_wide){.d = t}.u + turn;
   const float r = (float)((double)x - n * 1.57079632673412561417 - n * 6.07710050650619224932e-11);
   const float u = r * r;
@@ -250,5 +261,39 @@ V_INLINE float v_sine(float x, uint32_t turn) {
 }
 V_INLINE float v_sin(float x) { return v_sine(x, 0); }
 V_INLINE float v_cos(float x) { return v_sine(x, 1); }
+
+/* x^y by log2 and exp2 in double, where x is finite and, if negative, y whole. */
+V_INLINE int32_t v_is_whole(float y) { return y == (float)(int32_t)y; }
+V_INLINE int32_t v_pow_ordinary(float x, float y) {
+  const float near = v_clamp(y, -1e7f, 1e7f);
+  return (v_abs(x) < __builtin_inff()) & (y == near) & ((x >= 0.0f) | v_is_whole(near));
+}
+V_INLINE float v_pow(float x, float y) {
+  const float size = v_abs(x), small = size < 1.17549435e-38f ? 8388608.0f : 1.0f;
+  const uint32_t bits = v_bits(size * small), n = (uint32_t)((int32_t)(bits - 0x3f3504f3u) >> 23);
+  const double m = (double)v_float(bits - (n << 23)), s = (m - 1.0) / (m + 1.0), u = s * s;
+  double p = 0.22195308321368669;
+  p = p * u + 0.26230818925253882;
+  p = p * u + 0.32059889797532520;
+  p = p * u + 0.41219858311113243;
+  p = p * u + 0.57707801635558536;
+  p = p * u + 0.96179669392597560;
+  p = p * u + 2.88539008177792681;
+  const double whole = (double)((float)(int32_t)n - (small > 1.0f ? 23.0f : 0.0f));
+  double e = (size > 0.0f ? whole + p * s : -1e30) * (double)y;
+  e = e < -200.0 ? -200.0 : e > 200.0 ? 200.0 : e;
+  const double t = e + V_WIDE_ROUND, r = e - (t - V_WIDE_ROUND);
+  double q = 1.52527338040598403e-5;
+  q = q * r + 1.54035303933816099e-4;
+  q = q * r + 1.33335581464284434e-3;
+  q = q * r + 9.61812910762847716e-3;
+  q = q * r + 5.55041086648215800e-2;
+  q = q * r + 2.40226506959100712e-1;
+  q = q * r + 6.93147180559945309e-1;
+  q = q * r + 1.0;
+  const uint64_t two = ((v_wide){.d = t}.u + 1023) << 52;
+  const uint32_t odd = (uint32_t)v_is_whole(y) & (uint32_t)(int32_t)y & v_bits(x) >> 31;
+  return v_float(v_bits((float)(q * (v_wide){.u = two}.d)) ^ odd << 31);
+}
 
 #endif
