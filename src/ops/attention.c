@@ -6,7 +6,6 @@
  * position; the order is scale, cap, mask; a row that sees no key is zero, not NaN. */
 #include <math.h>
 
-#include "cpu/attention.h"
 #include "ops/attention.h"
 #include "ops/block.h"
 #include "ops/kernel.h"

@@ -3,7 +3,7 @@
  * Operands are read with whatever strides they have. A constant right operand is packed once. */
 #include "ops/contract.h"
 
-#include "cpu/gemm.h"
+#include "cpu/kernels.h"
 #include "ops/block.h"
 
 typedef struct packing {

@@ -5,7 +5,6 @@
  * channel stands alone. */
 #include <stdio.h>
 
-#include "cpu/conv.h"
 #include "ops/kernel.h"
 #include "ops/window.h"
 

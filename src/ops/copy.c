@@ -1,7 +1,7 @@
 /* ops/copy.c: kernels that only move elements, made of strided copies. */
 #include "ops/copy.h"
 
-#include "cpu/copy.h"
+#include "cpu/kernels.h"
 
 static rlx_status copy_kernel(const void *state, const cpu_run *run, const void *const *in,
                               void *const *out) {

@@ -2,7 +2,6 @@
 #ifndef OPS_COPY_H
 #define OPS_COPY_H
 
-#include "cpu/places.h"
 #include "ops/kernel.h"
 
 /* The kernel that brings operand 0, in any strides, into the order of output 0, of its shape. */

@@ -1,7 +1,6 @@
 /* ops/index.c: elements of x by index: gather, gather_elements, gather_nd; and one_hot. */
 #include "ops/index.h"
 
-#include "cpu/copy.h"
 #include "ops/kernel.h"
 
 /* --- what gathers and scatters share */

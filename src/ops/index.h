@@ -6,7 +6,7 @@
 #ifndef OPS_INDEX_H
 #define OPS_INDEX_H
 
-#include "cpu/index.h"
+#include "cpu/kernels.h"
 #include "ops/block.h"
 
 /* The operand holds indices into an axis of n elements. */

@@ -9,8 +9,7 @@
 #ifndef OPS_KERNEL_H
 #define OPS_KERNEL_H
 
-#include "cpu/cpu.h"
-#include "cpu/tile.h"
+#include "cpu/kernels.h"
 #include "ir/graph.h"
 
 /* How elements must lie in memory. "Dense": without gaps, in some order of the axes. */

@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "cpu/norm.h"
 #include "ops/block.h"
 #include "ops/kernel.h"
 

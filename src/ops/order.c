@@ -4,7 +4,7 @@
  * when sorting, in both directions, and wins as the largest and as the smallest. */
 #include <stdlib.h>
 
-#include "cpu/order.h"
+#include "cpu/kernels.h"
 #include "ops/block.h"
 #include "ops/reduce.h"
 

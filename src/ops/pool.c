@@ -3,7 +3,6 @@
  * A window is a box, so max and average are done one axis after the other: onto MLX as shifted
  * slices of the padded operand, combined. */
 #include "base/room.h"
-#include "cpu/pool.h"
 #include "ops/kernel.h"
 #include "ops/window.h"
 

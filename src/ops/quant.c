@@ -4,8 +4,6 @@
  * rounds half to even, then adds the zero point, then saturates. */
 #include <math.h>
 
-#include "cpu/gemm_int.h"
-#include "cpu/quantize.h"
 #include "ops/block.h"
 #include "ops/contract.h"
 #include "ops/kernel.h"

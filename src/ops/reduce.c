@@ -6,7 +6,7 @@
  * the width are summed in f32. */
 #include <math.h>
 
-#include "cpu/rows.h"
+#include "cpu/kernels.h"
 #include "ops/block.h"
 #include "ops/elementwise.h"
 #include "ops/reduce.h"

@@ -2,7 +2,6 @@
 #ifndef OPS_REDUCE_H
 #define OPS_REDUCE_H
 
-#include "cpu/reduce.h"
 #include "ops/kernel.h"
 
 bool reduce_covers(const ir_infer *c);

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cpu/index.h"
+#include "cpu/kernels.h"
 #include "ir/graph.h"
 
 ref_scalar ref_get(const rlx_tensor *t, int64_t i) {

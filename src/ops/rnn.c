@@ -13,7 +13,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "cpu/rnn.h"
 #include "ops/block.h"
 #include "ops/kernel.h"
 

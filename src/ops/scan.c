@@ -5,7 +5,6 @@
 #include <float.h>
 #include <math.h>
 
-#include "cpu/rows.h"
 #include "ops/block.h"
 #include "ops/elementwise.h"
 #include "ops/kernel.h"

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "cpu/copy.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/kernel.h"

@@ -5,7 +5,6 @@
  * bound. */
 #include <string.h>
 
-#include "cpu/copy.h"
 #include "ops/block.h"
 #include "ops/kernel.h"
 #include "ops/view.h"

@@ -7,7 +7,7 @@
 #ifndef OPS_VIEW_H
 #define OPS_VIEW_H
 
-#include "cpu/cpu.h"
+#include "cpu/kernels.h"
 #include "ir/graph.h"
 
 typedef struct view_call {

@@ -5,7 +5,7 @@
 #ifndef OPS_WINDOW_H
 #define OPS_WINDOW_H
 
-#include "cpu/conv.h"
+#include "cpu/kernels.h"
 #include "ops/block.h"
 
 /* As the attributes say it; empty lists mean 1, pads 0. */
