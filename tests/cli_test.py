@@ -101,7 +101,7 @@ def test_usage(rlx):
         (["run", "a", "--output", "y.npy"], ["--output wants a name that ends in .npz or .safetensors, not 'y.npy'"]),
         (["run", "a", "--random", "one"], ["whole number", "'one'"]),
         (["run", "a", "--random", "-1"], ["--random wants a whole number, not '-1'"]),
-        (["run", "a", "--profile", "--mode", "lazy"], ["--profile runs eagerly"]),
+        (["run", "a", "--profile", "--mode", "lazy"], ["--profile runs compiled or eagerly"]),
         (["run", "a", "--inputs", "x.npy"], ["ends in .npz or .safetensors, not 'x.npy'"]),
         (["run", "a", "--trace"], ["--trace needs a value: FILE.json"]),
         (["inspect", "a", "--profile"], ["no flag '--profile'"]),
@@ -241,19 +241,21 @@ def test_inspect(rlx):
 
 
 def test_explain(rlx):
-    rlx.expect(OK, ["1  silu", "inexact", "MLX runs      2 of 3 steps", "x  f32[n]",
-                    "begins with nonzero, the sizes of its result depend on data"],
-               "explain", "silu.rlx", "--device", "cpu")
+    for kernels, who in (("on", "kernels run "), ("off", "MLX runs    ")):
+        rlx.expect(OK, ["1  silu", "inexact", f"{who}  2 of 3 steps", "x  f32[n]",
+                        "begins with nonzero, the sizes of its result depend on data"],
+                   "explain", "silu.rlx", "--device", "cpu", "--kernels", kernels)
     rlx.expect(OK, ["i64[1,?", "  neg "], "explain", "silu.rlx", "--nodes")
     found = rlx.json("explain", "silu.rlx")
     hits = {rule["name"]: rule["hits"] for rule in found["rules"] if rule["hits"]}
     check(hits == {"silu": 1} and len(found["rules"]) > 50, "rules", hits)
     check([s["op"] for s in found["steps"]] == ["silu", "nonzero", "neg"], "steps", found["steps"])
     check([s["segment"] for s in found["steps"]] == [0, 1, 2], "segments", found["steps"])
-    check(found["n_mlx"] == 2 and found["n_late_sizes"] == 2, "counts", found)
-    rlx.expect(OK, ["MLX runs      4 of 6 steps", "run in 2 steps; 4 of all steps are theirs",
+    check(found["n_mlx"] + found["n_kernels"] == 2 and found["n_late_sizes"] == 2, "counts", found)
+    rlx.expect(OK, ["kernels run   4 of 6 steps", "run in 2 steps; 4 of all steps are theirs",
                     "2  concat  ", "\n    then_graph\n      0  ", "\n    else_graph\n  1  ",
-                    "\n          0  exp  "], "explain", "branch.rlx", "--nodes", "--device", "cpu")
+                    "\n          0  exp  "], "explain", "branch.rlx", "--nodes", "--device", "cpu",
+               "--kernels", "on")
     found = rlx.json("explain", "branch.rlx")
     check([(s["op"], s["graph"], s["depth"]) for s in found["steps"]] ==
           [("if", "", 0), ("concat", "then_graph", 1), ("if", "then_graph", 1),

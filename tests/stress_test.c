@@ -1,5 +1,5 @@
 /* tests/stress_test.c: `stress_test [SECONDS]`: eight threads build, compile, run and free
- * executables, some shared and some their own, through the public API; every result is compared
+ * executables, some shared and some their own, on CPU kernels or on MLX, through the public API; every result is compared
  * with what the reference gave beforehand. Ends with 1 after a wrong result or a failed call; a
  * crash or a hang ends it too. Built with src/mlx/lock.c under RLX_NO_LOCK it must fail: that is
  * what makes it worth having. */
@@ -79,7 +79,8 @@ static void fail(const char *what, size_t kind) {
   }
 }
 
-static rlx_status build(size_t kind, rlx_device device, rlx_mode mode, rlx_exec **out) {
+static rlx_status build(size_t kind, rlx_device device, rlx_mode mode, bool no_kernels,
+                        rlx_exec **out) {
   rlx_exec_options options = RLX_OPTIONS(rlx_exec_options);
   rlx_graph *g = NULL;
   rlx_status status = rlx_graph_create("stress", &g);
@@ -89,6 +90,7 @@ static rlx_status build(size_t kind, rlx_device device, rlx_mode mode, rlx_exec 
   rlx_graph_output(g, "y", kinds[kind](g, x, w));
   options.device = device;
   options.mode = mode;
+  options.no_kernels = no_kernels;
   status = rlx_compile(g, &options, out);
   rlx_graph_free(g);
   if (status == RLX_OK) status = rlx_exec_set_param(*out, "w", weights);
@@ -123,6 +125,8 @@ static void run_and_check(rlx_exec *exec, size_t kind, uint64_t *random) {
   rlx_tensor_free(atomic_exchange(&mailboxes[pick(random, MAILBOXES)], got));
 }
 
+static const rlx_mode modes[] = {RLX_MODE_LAZY, RLX_MODE_LAZY, RLX_MODE_EAGER, RLX_MODE_COMPILED};
+
 static void *work(void *seed) {
   uint64_t random = 0x9e3779b97f4a7c15u * *(const uint64_t *)seed;
   while (!atomic_load(&stop)) {
@@ -132,8 +136,9 @@ static void *work(void *seed) {
       continue;
     }
     rlx_exec *own = NULL;
-    const rlx_mode mode = pick(&random, 4) == 0 ? RLX_MODE_EAGER : RLX_MODE_LAZY;
-    if (build(kind, RLX_DEVICE_DEFAULT, mode, &own) != RLX_OK) fail("compile", kind);
+    const rlx_mode mode = modes[pick(&random, sizeof modes / sizeof *modes)];
+    const bool no_kernels = pick(&random, 2);
+    if (build(kind, RLX_DEVICE_DEFAULT, mode, no_kernels, &own) != RLX_OK) fail("compile", kind);
     for (int i = 0; own != NULL && i < 3; i++) run_and_check(own, kind, &random);
     rlx_exec_free(own);
   }
@@ -144,7 +149,7 @@ static void *work(void *seed) {
 
 static rlx_status expect(size_t kind) {
   rlx_exec *reference = NULL;
-  rlx_status status = build(kind, RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT, &reference);
+  rlx_status status = build(kind, RLX_DEVICE_REFERENCE, RLX_MODE_DEFAULT, false, &reference);
   for (size_t r = 0; r < ROW_COUNTS; r++) {
     for (size_t s = 0; s < SEEDS && status == RLX_OK; s++) {
       status = run(reference, r, s, &expected[kind][r][s]);
@@ -169,7 +174,7 @@ static rlx_status prepare(void) {
   }
   for (size_t k = 0; k < KINDS && status == RLX_OK; k++) {
     status = expect(k);
-    if (status == RLX_OK) status = build(k, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, &shared[k]);
+    if (status == RLX_OK) status = build(k, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, k % 2, &shared[k]);
   }
   return status;
 }

@@ -13,7 +13,7 @@
 #include "base/threads.h"
 
 enum {
-  ROW_BLOCK = 96,
+  ROW_BLOCK = 128,
   COL_BLOCK = 256,
   PANEL_ELEMENTS = 1 << 18, /* of copied panels */
   ROWS_IN_PLACE = 16,       /* up to here copying b costs more than it saves */
@@ -287,6 +287,7 @@ typedef struct unit {
   matrix_place place;
   int64_t row, rows;
   const void *panels; /* of the columns at hand */
+  const void *next;   /* what is likely read after them, or NULL */
   int64_t b_step, b_panel;
 } unit;
 
@@ -361,6 +362,10 @@ static void block_run(const unit *u, int64_t row, int64_t rows, int64_t col, int
   for (int64_t k = 0; k == 0 || k < g->k; k += g->k_block) {
     take_rows(u, &p, k, &block);
     block.b = at(u->panels, k * u->b_step, g->kind.panel_bytes);
+    block.next = k + g->k_block < g->k
+                     ? at(block.b, g->k_block * u->b_step, g->kind.panel_bytes)
+                 : row + rows < u->row + u->rows ? u->panels
+                                                 : u->next;
     block.add = k > 0;
     g->kind.block(&block);
   }
@@ -392,6 +397,11 @@ static void rows_run(const unit *u, int64_t col, int64_t cols) {
   }
 }
 
+/* Packed panels of matrix `place` from column `col` on. */
+static const void *packed_at(const gemm *g, const matrix_place *place, int64_t col) {
+  return at(g->packed, place->packed + col * depth(g), g->kind.panel_bytes);
+}
+
 static void columns_run(unit *u, int64_t col, int64_t cols) {
   const gemm *g = u->g;
   const int64_t columns = g->kind.columns;
@@ -409,7 +419,7 @@ static void columns_run(unit *u, int64_t col, int64_t cols) {
   u->b_step = columns;
   u->b_panel = columns * depth(g);
   if (g->form == GEMM_PACKED) {
-    u->panels = at(g->packed, u->place.packed + col * depth(g), g->kind.panel_bytes);
+    u->panels = packed_at(g, &u->place, col);
   } else if (g->form != GEMM_DOTS) {
     copy_panels(g, b, col, cols, u->scratch);
     u->panels = u->scratch;
@@ -417,20 +427,36 @@ static void columns_run(unit *u, int64_t col, int64_t cols) {
   rows_run(u, col, cols);
 }
 
-/* Columns of the unit, `col_block` at a time. */
-static void blocks_run(unit *u, int64_t col, int64_t end) {
-  for (; col < end; col += u->g->col_block) columns_run(u, col, least(u->g->col_block, end - col));
+/* Columns of the unit, `col_block` at a time; `after`: packed panels of the unit after it. */
+static void blocks_run(unit *u, int64_t col, int64_t end, const void *after) {
+  const gemm *g = u->g;
+  for (int64_t cols; col < end; col += cols) {
+    cols = least(g->col_block, end - col);
+    u->next = after;
+    if (g->form == GEMM_PACKED && col + cols < end) u->next = packed_at(g, &u->place, col + cols);
+    columns_run(u, col, cols);
+  }
 }
 
-static void unit_run(unit *u, int64_t i) {
+static int64_t first_column(const gemm *g, int64_t col_part) {
+  const int64_t panels = parts_of(g->n, g->kind.columns);
+  return panels * col_part / g->col_parts * g->kind.columns;
+}
+
+/* Unit i; its worker is likely to take unit `after` then. */
+static void unit_run(unit *u, int64_t i, int64_t after) {
   const gemm *g = u->g;
-  const int64_t columns = g->kind.columns, panels = parts_of(g->n, columns);
+  const int64_t matrix = g->row_parts * g->col_parts;
   const int64_t row_part = i / g->col_parts % g->row_parts, col_part = i % g->col_parts;
-  const int64_t end = least(g->n, panels * (col_part + 1) / g->col_parts * columns);
-  u->place = place_of(g, i / (g->row_parts * g->col_parts));
+  const void *panels = NULL;
+  if (g->form == GEMM_PACKED && after < g->units) {
+    const matrix_place place = place_of(g, after / matrix);
+    panels = packed_at(g, &place, first_column(g, after % g->col_parts));
+  }
+  u->place = place_of(g, i / matrix);
   u->row = g->m * row_part / g->row_parts;
   u->rows = g->m * (row_part + 1) / g->row_parts - u->row;
-  blocks_run(u, panels * col_part / g->col_parts * columns, end);
+  blocks_run(u, first_column(g, col_part), least(g->n, first_column(g, col_part + 1)), panels);
 }
 
 typedef struct call {
@@ -446,7 +472,9 @@ static void task_run(void *ctx, size_t i, size_t worker) {
   unit u = {.g = g, .in = c->in, .out = c->out[0], .scratch = c->run->scratch};
   if (g->worker_bytes) u.scratch += worker * g->worker_bytes;
   const int64_t end = g->units * ((int64_t)i + 1) / g->tasks;
-  for (int64_t n = g->units * (int64_t)i / g->tasks; n < end; n++) unit_run(&u, n);
+  const int64_t later = g->units * ((int64_t)i + c->run->threads) / g->tasks;
+  for (int64_t n = g->units * (int64_t)i / g->tasks; n < end; n++)
+    unit_run(&u, n, n + 1 < end ? n + 1 : later);
 }
 
 rlx_status gemm_run(const void *state, const cpu_run *run, const void *const *in,
@@ -455,7 +483,7 @@ rlx_status gemm_run(const void *state, const cpu_run *run, const void *const *in
   call c = {g, run, in, out};
   if (g->units == 1) { /* small ones come here: no division */
     blocks_run(&(unit){.g = g, .in = in, .out = out[0], .scratch = run->scratch, .rows = g->m}, 0,
-               g->n);
+               g->n, NULL);
   } else if (g->tasks == 1) {
     task_run(&c, 0, 0);
   } else {

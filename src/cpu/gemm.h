@@ -23,6 +23,7 @@ typedef struct gemm_block {
   int64_t a_row;
   const void *b; /* panels of gemm_columns neighbours; the last one's columns past n are not used */
   int64_t b_step, b_panel; /* from one k to the next, from panel to panel */
+  const void *next;        /* the panel that is likely read after this block, or NULL */
   void *c;
   int64_t c_row;
   const void *bias; /* n of them; NULL: none */

@@ -193,10 +193,10 @@ static rlx_status fill_call(direct *d, const direct_setup *s, const layout_op *o
 
 static rlx_status prepare_call(direct *d, const direct_setup *s, const layout_op *op, call *out) {
   kernel_call c = {.g = s->g,
-                   .threads = s->threads,
+                   .threads = s->e->threads,
                    .precision = RLX_F32,
                    .mem = &d->mem,
-                   .packs = s->packs};
+                   .packs = s->e->packs};
   rlx_val *values = NULL;
   RLX_TRY(fill_call(d, s, op, &c, &values));
   if (op->step == LAYOUT_COPY) {
@@ -205,7 +205,7 @@ static rlx_status prepare_call(direct *d, const direct_setup *s, const layout_op
     const plan_step *step = &s->p->steps[op->step];
     c.node = &s->g->nodes.data[step->node];
     c.attrs = c.node->attrs;
-    if (s->narrow[step->node]) c.precision = RLX_BF16;
+    if (exec_is_narrow(s->e, c.node)) c.precision = RLX_BF16;
     const rlx_status status = prepare_members(&c, s->p, step, values);
     if (status != RLX_OK) return run_fail_at(s->g, c.node, status);
   }
@@ -239,7 +239,7 @@ rlx_status direct_create(const direct_setup *setup, direct **out_direct) {
   if (!d) return status_memory(sizeof *d);
   d->g = setup->g;
   d->p = setup->p;
-  d->threads = setup->threads;
+  d->threads = setup->e->threads;
   const rlx_status status = prepare(d, setup);
   if (status != RLX_OK) direct_free(d);
   else *out_direct = d;

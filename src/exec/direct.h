@@ -18,15 +18,14 @@ typedef struct blocks {
 void blocks_free(blocks *b);
 
 typedef struct direct direct;
+struct rlx_exec;
 /* What preparing needs to know. */
 typedef struct direct_setup {
+  const struct rlx_exec *e;
   const rlx_graph *g;
   const plan *p;
   const plan_segment *s;
   const void *const *constants; /* by value: data of constants, else NULL */
-  const uint8_t *narrow;        /* by node: compute in bf16 */
-  uint32_t threads;
-  kernel_packs *packs;
 } direct_setup;
 rlx_status direct_create(const direct_setup *setup, direct **out_direct);
 void direct_free(direct *d); /* after all its runs */

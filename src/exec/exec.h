@@ -75,8 +75,8 @@ struct rlx_exec {
 rlx_status exec_choose(rlx_exec *e, const rlx_exec_options *o);
 /* Does each name to keep in f32 stand for something? */
 rlx_status exec_check_kept(const rlx_exec *e);
-/* By node: do kernels compute it in bf16? *out is the caller's, also after a failure. */
-rlx_status exec_narrow(const rlx_exec *e, const rlx_graph *g, uint8_t **out);
+/* Are the f32 factors of a node's products rounded to bf16? */
+bool exec_is_narrow(const rlx_exec *e, const ir_node *n);
 rlx_status exec_threads(uint32_t given, uint32_t *out); /* 0: what the environment says */
 /* With the runtime lock held: threads of MLX's BLAS from now on. */
 void runtime_blas_threads(uint32_t threads);

@@ -120,17 +120,11 @@ static rlx_status copy_kept(rlx_exec *e, const rlx_exec_options *o) {
   return RLX_OK;
 }
 
-static bool is_narrow(const rlx_exec *e, const ir_node *n) {
+bool exec_is_narrow(const rlx_exec *e, const ir_node *n) {
+  if (e->precision != RLX_PRECISION_BF16 || !n->op->hooks->products) return false;
   for (size_t i = 0; i < e->n_keep_f32; i++)
     if (is_called(n, e->keep_f32[i])) return false;
-  return e->precision == RLX_PRECISION_BF16;
-}
-
-rlx_status exec_narrow(const rlx_exec *e, const rlx_graph *g, uint8_t **out) {
-  *out = mem_new(g->nodes.n + 1, sizeof **out);
-  if (!*out) return status_memory(g->nodes.n);
-  for (size_t i = 0; i < g->nodes.n; i++) (*out)[i] = is_narrow(e, &g->nodes.data[i]);
-  return RLX_OK;
+  return true;
 }
 
 /* --- all of them */

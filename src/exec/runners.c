@@ -141,9 +141,18 @@ rlx_status run_add_check(run *r, mx flag, uint32_t node) {
   return RLX_OK;
 }
 
+/* Arrays of one dtype as another; the others stay. */
+static void cast_all(mx_ctx *m, mx *arrays, size_t n, rlx_dtype from, rlx_dtype to) {
+  for (size_t i = 0; i < n; i++)
+    if (arrays[i] && mx_dtype(arrays[i]) == from) arrays[i] = mx_cast(m, arrays[i], to);
+}
+
 static rlx_status lower_step(run *r, const plan_step *step, mx *in, mx *out) {
   const ir_node *n = &r->g->nodes.data[step->node];
+  const bool narrow = exec_is_narrow(r->e, n) &&
+                      graph_value(r->g, n->out)->type.dtype == RLX_F32;
   for (uint32_t i = 0; i < n->n_in; i++) in[i] = run_array(r, n->in[i].id);
+  if (narrow) cast_all(r->m, in, n->n_in, RLX_F32, RLX_BF16);
   lower_call c = {.m = r->m,
                   .g = r->g,
                   .node = n,
@@ -153,10 +162,17 @@ static rlx_status lower_step(run *r, const plan_step *step, mx *in, mx *out) {
                   .out = out,
                   .n_out = n->n_out};
   if (mx_ctx_status(r->m) == RLX_OK && !lower_empty(&c)) n->op->hooks->lower(&c);
+  if (narrow) cast_all(r->m, out, n->n_out, RLX_BF16, RLX_F32);
   RLX_TRY(mx_ctx_status(r->m));
   for (uint32_t i = 0; i < n->n_out; i++) r->arrays[n->out.id + i] = mx_keep(out[i]);
   for (size_t i = 0; i < c.n_checks; i++) RLX_TRY(run_add_check(r, c.checks[i], step->node));
   return RLX_OK;
+}
+
+/* While spans are recorded, a compiled run on a CPU shows what each step takes. */
+static bool waits_for_steps(const run *r) {
+  if (r->e->mode == RLX_MODE_EAGER) return true;
+  return r->e->mode == RLX_MODE_COMPILED && r->e->device == RLX_DEVICE_CPU && span_recording();
 }
 
 static rlx_status mlx_step(run *r, const plan_step *step, mx *scratch) {
@@ -164,7 +180,7 @@ static rlx_status mlx_step(run *r, const plan_step *step, mx *scratch) {
   const uint64_t begin = span_begin();
   rlx_status status = lower_step(r, step, scratch, scratch + n->n_in);
   mx_ctx_reset(r->m);
-  if (status == RLX_OK && r->e->mode == RLX_MODE_EAGER)
+  if (status == RLX_OK && waits_for_steps(r))
     for (uint32_t i = 0; i < n->n_out && status == RLX_OK; i++)
       status = fetch(r, &(rlx_val){n->out.id + i}, 1);
   if (status != RLX_OK) return run_fail_at(r->g, n, status);

@@ -142,30 +142,18 @@ plan_choice exec_choice(const rlx_exec *e) {
                        .alone = e->mode == RLX_MODE_EAGER};
 }
 
-static rlx_status prepare_direct(const rlx_exec *e, const variant *v, const void *const *constants,
-                                 const uint8_t *narrow, size_t segment) {
-  const direct_setup setup = {.g = v->graph,
-                              .p = &v->plan,
-                              .s = &v->plan.segments[segment],
-                              .constants = constants,
-                              .narrow = narrow,
-                              .threads = e->threads,
-                              .packs = e->packs};
-  return direct_create(&setup, &v->directs[segment]);
-}
-
 static rlx_status prepare_directs(const rlx_exec *e, variant *v) {
+  direct_setup setup = {.e = e, .g = v->graph, .p = &v->plan};
   const void **constants = mem_new(v->graph->values.n, sizeof *constants);
   v->directs = mem_new(v->plan.n_segments + 1, sizeof *v->directs);
   rlx_status status = constants && v->directs ? RLX_OK : status_memory(v->graph->values.n);
   for (uint32_t id = 1; constants && id < v->graph->values.n; id++)
     if (v->constants[id]) constants[id] = v->constants[id]->tensor->data;
-  uint8_t *narrow = NULL;
-  if (status == RLX_OK) status = exec_narrow(e, v->graph, &narrow);
-  for (size_t i = 0; i < v->plan.n_segments && status == RLX_OK; i++)
-    if (v->plan.segments[i].runner == PLAN_DIRECT)
-      status = prepare_direct(e, v, constants, narrow, i);
-  mem_free(narrow);
+  setup.constants = constants;
+  for (size_t i = 0; i < v->plan.n_segments && status == RLX_OK; i++) {
+    setup.s = &v->plan.segments[i];
+    if (setup.s->runner == PLAN_DIRECT) status = direct_create(&setup, &v->directs[i]);
+  }
   mem_free(constants);
   return status;
 }

@@ -101,6 +101,7 @@ typedef struct ir_hooks {
   rlx_val (*vjp)(struct expr_call *c, int i);
   /* Symbolic contents of the output from those of the inputs (integer arithmetic). */
   rlx_status (*content)(struct ir_infer *c, const rlx_dim *const *in, rlx_dim *out);
+  bool products;       /* sums of products, whose f32 factors may be rounded to bf16 if asked */
   const char *fast;    /* the kernel of mlx::fast that `lower` takes on a GPU */
   const char *no_ref;  /* why there is no reference */
   const char *no_lower; /* why there is neither lowering nor expansion; the reference runs */

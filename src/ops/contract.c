@@ -204,6 +204,7 @@ static void matmul_lower(lower_call *c) {
 }
 
 RLX_BLOCK(matmul) = {
+    .products = true,
     .infer = matmul_infer,
     .ref = matmul_ref,
     .lower = matmul_lower,
@@ -257,6 +258,7 @@ static void linear_lower(lower_call *c) {
 }
 
 RLX_BLOCK(linear) = {
+    .products = true,
     .infer = linear_infer,
     .ref = linear_ref,
     .expand = linear_expand,
@@ -367,6 +369,7 @@ static void dot_general_lower(lower_call *c) {
 }
 
 RLX_BLOCK(dot_general) = {
+    .products = true,
     .infer = dot_general_infer,
     .ref = dot_general_ref,
     .lower = dot_general_lower,
@@ -458,6 +461,7 @@ static void grouped_matmul_lower(lower_call *c) {
 }
 
 RLX_BLOCK(grouped_matmul) = {
+    .products = true,
     .infer = grouped_matmul_infer,
     .ref = grouped_matmul_ref,
     .lower = grouped_matmul_lower,
@@ -523,6 +527,7 @@ static rlx_val lora_matmul_expand(expr_call *c) {
 }
 
 RLX_BLOCK(lora_matmul) = {
+    .products = true,
     .infer = lora_matmul_infer,
     .ref = lora_matmul_ref,
     .expand = lora_matmul_expand,

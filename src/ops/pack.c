@@ -1,12 +1,20 @@
-/* ops/pack.c: packed constants, found by the constant's address and the kind of packing. */
+/* ops/pack.c: packed constants, found by the constant's address and the kind of packing.
+ *
+ * Large ones lie one behind the other in rooms of huge pages where the system has them: small pages
+ * would make each run through the weights wait for address translation, and the first touch of each
+ * be a page fault. */
+#define _GNU_SOURCE /* madvise */
 #include "ops/pack.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ops/kernel.h"
+
+enum { ALIGNMENT = 64, LARGE = 1 << 18, HUGE_PAGE = 1 << 21, ROOM = 1 << 24 };
 
 struct kernel_packs {
   atomic_uint refs;
@@ -17,6 +25,9 @@ struct kernel_packs {
     size_t bytes;
     void *data;
   }) list;
+  VEC(void *) memory; /* rooms, and what is small by itself */
+  char *room;         /* what is left of the last room */
+  size_t left;
 };
 
 rlx_status packs_create(kernel_packs **out_packs) {
@@ -35,10 +46,9 @@ kernel_packs *packs_retain(kernel_packs *p) {
 
 void packs_free(kernel_packs *p) {
   if (!p || atomic_fetch_sub(&p->refs, 1) != 1) return;
-  for (size_t i = 0; i < p->list.n; i++) {
-    free(p->list.data[i].data);
-    mem_free(p->list.data[i].kind);
-  }
+  for (size_t i = 0; i < p->memory.n; i++) free(p->memory.data[i]);
+  for (size_t i = 0; i < p->list.n; i++) mem_free(p->list.data[i].kind);
+  vec_free(&p->memory);
   vec_free(&p->list);
   pthread_mutex_destroy(&p->mutex);
   mem_free(p);
@@ -61,12 +71,38 @@ static const struct packed *find(const kernel_packs *p, const void *constant, co
   return NULL;
 }
 
+static size_t up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static void *memory_new(kernel_packs *p, size_t alignment, size_t bytes) {
+  void *data = aligned_alloc(alignment, up(bytes, alignment));
+  if (data && vec_push(&p->memory, data)) return data;
+  free(data);
+  return NULL;
+}
+
+static void *place_new(kernel_packs *p, size_t bytes) {
+  bytes = up(bytes, ALIGNMENT);
+  if (bytes < LARGE) return memory_new(p, ALIGNMENT, bytes);
+  if (bytes > p->left) {
+    const size_t size = bytes > ROOM ? up(bytes, HUGE_PAGE) : ROOM; /* what is never touched is free */
+    char *room = memory_new(p, HUGE_PAGE, size);
+    if (!room) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(room, size, MADV_HUGEPAGE);
+#endif
+    p->room = room;
+    p->left = size;
+  }
+  p->left -= bytes;
+  p->room += bytes;
+  return p->room - bytes;
+}
+
 static rlx_status add(kernel_packs *p, struct packed e, const char *kind,
                       void (*fill)(const void *ctx, void *to), const void *ctx) {
-  e.data = aligned_alloc(64, (e.bytes + 63) / 64 * 64);
+  e.data = place_new(p, e.bytes);
   e.kind = mem_strdup(kind);
   if (!e.data || !e.kind || !vec_push(&p->list, e)) {
-    free(e.data);
     mem_free(e.kind);
     return status_memory(e.bytes);
   }

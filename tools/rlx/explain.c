@@ -104,6 +104,9 @@ static void find(findings *f, entry e) {
 static size_t n_on_mlx(const findings *f) {
   return f->n_by[RLX_HOW_MLX] + f->n_by[RLX_HOW_FAST] + f->n_by[RLX_HOW_EXPANDED];
 }
+static size_t n_on_kernels(const findings *f) {
+  return f->n_by[RLX_HOW_KERNEL] + f->n_by[RLX_HOW_REGION] + f->n_by[RLX_HOW_VIEW];
+}
 
 /* A step that runs sub-graphs is a segment of its own, so that their entries split none. */
 static size_t segment_end(const findings *f, size_t first) {
@@ -187,6 +190,7 @@ static void show_steps(const findings *f, text *out) {
 static void show_text(const args *a, const findings *f, text *out) {
   text_addf(out, "device, mode  %s, %s\n", device_name(rlx_exec_device(f->exec)),
             mode_name(rlx_exec_mode(f->exec)));
+  text_addf(out, "kernels run   %zu of %zu steps\n", n_on_kernels(f), f->n_steps);
   text_addf(out, "MLX runs      %zu of %zu steps\n", n_on_mlx(f), f->n_steps);
   if (f->n_by[RLX_HOW_CONTROL])
     text_addf(out, "sub-graphs    run in %zu steps; %zu of all steps are theirs\n",
@@ -260,6 +264,7 @@ static void show_json(const findings *f, text *out) {
   json_text(&j, "device", device_name(rlx_exec_device(f->exec)));
   json_text(&j, "mode", mode_name(rlx_exec_mode(f->exec)));
   json_int(&j, "n_steps", (int64_t)f->n_steps);
+  json_int(&j, "n_kernels", (int64_t)n_on_kernels(f));
   json_int(&j, "n_mlx", (int64_t)n_on_mlx(f));
   json_int(&j, "n_segments", (int64_t)f->n_segments);
   json_int(&j, "n_late_sizes", (int64_t)f->n_late);

@@ -37,6 +37,15 @@ const char *run_mode_name(const args *a, const rlx_exec *exec) {
   return is_async(a) ? "async" : mode_name(rlx_exec_mode(exec));
 }
 
+/* Compiled runs show each kernel; where MLX runs everything only eager ones show each node. */
+static rlx_mode profile_mode(const args *a) {
+  const rlx_device device = (rlx_device)args_word(a, FLAG_DEVICE);
+  rlx_runtime_info info = RLX_OPTIONS(rlx_runtime_info);
+  const bool asked = device == RLX_DEVICE_DEFAULT && rlx_runtime_query(&info) == RLX_OK;
+  const bool gpu = device == RLX_DEVICE_GPU || (asked && info.gpu);
+  return gpu || args_word(a, FLAG_KERNELS) == 2 ? RLX_MODE_EAGER : RLX_MODE_COMPILED;
+}
+
 void model_options(const args *a, rlx_exec_options *out_options) {
   *out_options = (rlx_exec_options)RLX_OPTIONS(rlx_exec_options);
   out_options->device = (rlx_device)args_word(a, FLAG_DEVICE);
@@ -44,7 +53,7 @@ void model_options(const args *a, rlx_exec_options *out_options) {
   out_options->strict = args_has(a, FLAG_STRICT);
   out_options->no_rules = a->no_rules;
   out_options->n_no_rules = a->n_no_rules;
-  if (args_has(a, FLAG_PROFILE)) out_options->mode = RLX_MODE_EAGER;
+  if (args_has(a, FLAG_PROFILE) && !args_has(a, FLAG_MODE)) out_options->mode = profile_mode(a);
   out_options->threads = (uint32_t)args_whole(a, FLAG_THREADS, 0);
   out_options->no_kernels = args_word(a, FLAG_KERNELS) == 2;
   if (args_word(a, FLAG_PRECISION) == 2) out_options->precision = RLX_PRECISION_BF16;

@@ -13,11 +13,10 @@ static bool is_wanted(const args *a) {
 
 int recording_start(const args *a) {
   if (!is_wanted(a)) return EXIT_OK;
-  if (args_has(a, FLAG_PROFILE) && args_has(a, FLAG_MODE) &&
-      args_word(a, FLAG_MODE) != RLX_MODE_EAGER) {
-    return fail_usage(a->command, "--profile runs eagerly: leave out --mode %s",
-                      args_value(a, FLAG_MODE));
-  }
+  const char *mode = args_value(a, FLAG_MODE);
+  if (args_has(a, FLAG_PROFILE) && mode && strcmp(mode, "eager") != 0 &&
+      strcmp(mode, "compiled") != 0)
+    return fail_usage(a->command, "--profile runs compiled or eagerly: leave out --mode %s", mode);
   rlx_status status = rlx_trace_start();
   return status == RLX_OK ? EXIT_OK : fail_status(status);
 }

@@ -38,6 +38,7 @@ INLINED void sums_run(const int rows, const int vectors, const int parts, const 
   sums_start(rows, vectors, p, t, sum);
   for (int64_t l = 0; l < p->k; l += 2, b += COLUMNS) {
     words pair[2];
+    next_fetch(t, l);
     for (int j = 0; j < vectors; j++) pair[j] = *(const words *)(const void *)(b + j * VECTOR);
 #ifdef __AVX512BF16__
     for (int i = 0; i < rows; i++) {
@@ -82,6 +83,7 @@ void LOOP_NAME(gemm_block_bf16)(const gemm_block *p) {
   for (int64_t col = 0; col < p->n; col += COLUMNS) {
     const uint16_t *pairs = (const uint16_t *)p->b + col / COLUMNS * p->b_panel;
     spread(p->k, (const uint32_t *)(const void *)pairs, (uint32_t *)(void *)wide);
+    one.next = p->n - col > COLUMNS ? pairs + p->b_panel : p->next;
     one.n = p->n - col < COLUMNS ? p->n - col : COLUMNS;
     one.c = (float *)p->c + col;
     one.bias = p->bias ? (const float *)p->bias + col : NULL;

@@ -14,6 +14,7 @@ INLINED void sums_run(const int rows, const int vectors, const int parts, const 
   int64_t l = 0;
   for (; l + parts <= k; l += parts)
     for (int w = 0; w < parts; w++, b += b_step) {
+      next_fetch(t, l + w);
       vector right[2];
       for (int j = 0; j < vectors; j++) right[j] = vector_get(b, j);
       for (int i = 0; i < rows; i++)

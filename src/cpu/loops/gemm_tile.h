@@ -33,10 +33,19 @@ typedef struct sums_place {
   const void *b;
   REAL *c;
   int64_t c_row;
+  const char *next; /* this tile's share of the panel to come */
+  int64_t next_step;
 } sums_place;
 
 /* c = bias, 0 or c + a b, of rows x (vectors * VECTOR) */
 INLINED void sums_run(int rows, int vectors, int parts, const gemm_block *p, const sums_place *t);
+
+/* A panel is read once while its predecessor is multiplied, in the shares of the tiles: neither waits
+ * for memory. */
+INLINED void next_fetch(const sums_place *t, int64_t l) {
+  enum { LINE = 64, LINES = (COLUMNS * sizeof(REAL) + LINE - 1) / LINE };
+  for (int j = 0; j < LINES; j++) __builtin_prefetch(t->next + l * t->next_step + j * LINE, 0, 2);
+}
 
 INLINED void sums_start(const int rows, const int vectors, const gemm_block *p, const sums_place *t,
                         vector (*sum)[2]) {
@@ -109,7 +118,11 @@ static void sums_edge(const gemm_block *p, const sums_place *t, sums_function f,
   for (int64_t i = 0; i < rows && p->add; i++)
     memcpy(c + i * COLUMNS, t->c + i * t->c_row, (size_t)n * sizeof *c);
   if (t->bias) memcpy(bias, t->bias, (size_t)n * sizeof *bias);
-  f(p, &(sums_place){t->a, t->bias ? bias : NULL, t->b, c, COLUMNS});
+  sums_place dense = *t;
+  dense.c = c;
+  dense.c_row = COLUMNS;
+  if (t->bias) dense.bias = bias;
+  f(p, &dense);
   for (int64_t i = 0; i < rows; i++)
     memcpy(t->c + i * t->c_row, c + i * COLUMNS, (size_t)n * sizeof *c);
 }
@@ -117,12 +130,18 @@ static void sums_edge(const gemm_block *p, const sums_place *t, sums_function f,
 /* Panel by panel: its rows, cut evenly. */
 INLINED void block_run(const gemm_block *p, const int64_t panel_bytes) {
   const int64_t parts = (p->m + ROWS - 1) / ROWS;
+  const int64_t step = p->b_step == COLUMNS ? COLUMNS * panel_bytes : 0; /* 0: fetch nothing new */
   sums_place t = {.b = p->b, .bias = p->bias, .c_row = p->c_row};
+  t.next_step = parts ? (step + parts - 1) / parts : 0;
   for (int64_t col = 0; col < p->n; col += COLUMNS) {
     const int64_t n = p->n - col;
     const sums_function *f = tiles[n > VECTOR];
+    const char *next = t.b;
+    if (n > COLUMNS && step) next += p->b_panel * panel_bytes;
+    else if (p->next) next = p->next;
     for (int64_t i = 0, row = 0, rows; i < parts; i++, row += rows) {
       rows = i + 1 == parts ? p->m - row : p->m * (i + 1) / parts - row;
+      t.next = next + p->k * step * i / parts;
       t.a = (const REAL *)p->a + row * p->a_row;
       t.c = (REAL *)p->c + row * p->c_row + col;
       if (n == VECTOR || n >= COLUMNS) {
