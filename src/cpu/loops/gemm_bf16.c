@@ -61,7 +61,7 @@ INLINED void sums_run(const int rows, const int vectors, const int parts, const 
 #ifdef __AVX512BF16__
 void LOOP_NAME(gemm_block_bf16)(const gemm_block *p) { block_run(p, sizeof(uint16_t)); }
 #else
-enum { SPREAD_ROWS = 24 }; /* from here on spreading a panel out once for all rows pays */
+enum { SPREAD_ROWS = 6 }; /* from here on spreading a panel out once for all rows pays */
 
 static void spread(int64_t k, const uint32_t *restrict pairs, uint32_t *restrict to) {
   for (int64_t l = 0; l < k; l += 2, pairs += COLUMNS, to += 2 * COLUMNS)
