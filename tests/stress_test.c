@@ -1,8 +1,8 @@
 /* tests/stress_test.c: `stress_test [SECONDS]`: eight threads build, compile, run and free
- * executables, some shared and some their own, on CPU kernels or on MLX, through the public API; every result is compared
- * with what the reference gave beforehand. Ends with 1 after a wrong result or a failed call; a
- * crash or a hang ends it too. Built with src/mlx/lock.c under RLX_NO_LOCK it must fail: that is
- * what makes it worth having. */
+ * executables, some shared and some their own, on CPU kernels or on MLX, through the public API;
+ * every result is compared with what the reference gave beforehand. Ends with 1 after a wrong result
+ * or a failed call; a crash or a hang ends it too. Built with src/mlx/lock.c under RLX_NO_LOCK it
+ * must fail: that is what makes it worth having. */
 #define _XOPEN_SOURCE 700
 #include <pthread.h>
 #include <rlx/rlx.h>
@@ -174,7 +174,9 @@ static rlx_status prepare(void) {
   }
   for (size_t k = 0; k < KINDS && status == RLX_OK; k++) {
     status = expect(k);
-    if (status == RLX_OK) status = build(k, RLX_DEVICE_DEFAULT, RLX_MODE_LAZY, k % 2, &shared[k]);
+    const bool no_kernels = k % 2;
+    const rlx_mode mode = no_kernels ? RLX_MODE_LAZY : RLX_MODE_COMPILED;
+    if (status == RLX_OK) status = build(k, RLX_DEVICE_DEFAULT, mode, no_kernels, &shared[k]);
   }
   return status;
 }

@@ -23,7 +23,7 @@ RLX_API bool rlx_exec_rule(const rlx_exec *exec, size_t index, rlx_rule_info *ou
 typedef enum rlx_how {
   RLX_HOW_MLX,      /* as MLX operations */
   RLX_HOW_FAST,     /* as a kernel of mlx::fast */
-  RLX_HOW_EXPANDED, /* made of other operations, which MLX runs */
+  RLX_HOW_EXPANDED, /* made of other operations */
   RLX_HOW_HOST,     /* by reference, on the host */
   RLX_HOW_CONTROL,  /* its sub-graphs run, each an executable of its own */
   RLX_HOW_KERNEL,   /* by a CPU kernel */

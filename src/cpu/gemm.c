@@ -19,7 +19,7 @@ enum {
   ROWS_IN_PLACE = 16,       /* up to here copying b costs more than it saves */
   ROWS_OF_DOTS = 4,
   ROWS_OF_PART = 24, /* at least, so that no part has tiles of other sums than the whole */
-  TASKS_OF_THREAD = 4,
+  TASKS_OF_THREAD = 6,
   PARALLEL_WORK = 1 << 20, /* products that are worth waking a thread for */
   PACK_TASK = 1 << 16,     /* elements */
   PANEL_MAX = 64,          /* columns */
@@ -113,7 +113,7 @@ static void cut(gemm *g) {
     g->row_parts = least(parts_of(parts, g->col_parts), parts_of(g->m, 2 * ROWS_OF_PART));
   }
   g->units = g->m && g->n ? matrices * g->row_parts * g->col_parts : 0;
-  g->tasks = least(g->units, want);
+  g->tasks = alone || g->units > 2 * want ? least(g->units, want) : g->units;
 }
 
 static void choose_form(gemm *g) {
@@ -143,7 +143,8 @@ static void choose_scratch(gemm *g) {
   if (g->form == GEMM_IN_PLACE && g->n % g->kind.columns) panels = g->kind.columns;
   size_t end = (size_t)(panels * depth(g)) * g->kind.panel_bytes;
   g->a_at = end = (end + 63) / 64 * 64;
-  if (g->copies_a) end += (size_t)(g->row_block * g->k_block) * g->kind.bytes;
+  if (g->copies_a)
+    end += (size_t)(g->row_block * (g->form == GEMM_PACKED ? depth(g) : g->k_block)) * g->kind.bytes;
   g->c_at = end;
   if (g->copies_c) end += (size_t)(g->row_block * cols) * g->kind.bytes;
   g->bias_at = end;
@@ -219,7 +220,7 @@ static void copy_panel(const gemm *g, const void *b, int64_t col, int64_t cols, 
     s.from = at(first, k * g->b_row, bytes);
     copy_rows(&s, rows, cols, columns, wide);
     if (rows & 1) memset(wide + rows * columns, 0, (size_t)columns * sizeof *wide);
-    cpu_table()->gemm_pairs_bf16(rows + (rows & 1), wide, (uint16_t *)to + k * columns);
+    cpu_table()->gemm_panel_bf16(rows + (rows & 1), wide, (uint16_t *)to + k * columns);
   }
 }
 
@@ -286,6 +287,7 @@ typedef struct unit {
   char *out, *scratch;
   matrix_place place;
   int64_t row, rows;
+  bool has_rows;      /* of a, copied */
   const void *panels; /* of the columns at hand */
   const void *next;   /* what is likely read after them, or NULL */
   int64_t b_step, b_panel;
@@ -341,10 +343,11 @@ static void take_rows(const unit *u, const part *p, int64_t k, gemm_block *block
   block->k = least(g->k_block, g->k - k);
   if (!g->copies_a) return;
   void *to = u->scratch + g->a_at;
+  if (g->form == GEMM_PACKED) to = (char *)to + g->row_block * k * (int64_t)g->kind.bytes;
   const strided s = {g->dtype, block->a, g->a_row, g->a_col};
   const int64_t width = is_narrow(g) ? round_up(block->k, 2) : block->k;
-  copy_rows(&s, p->rows, block->k, width, to);
-  if (is_narrow(g)) cpu_table()->gemm_rows_bf16(p->rows, width, to);
+  if (!u->has_rows) copy_rows(&s, p->rows, block->k, width, to);
+  if (!u->has_rows && is_narrow(g)) cpu_table()->gemm_rows_bf16(p->rows, width, to);
   block->a = to;
   block->a_row = block->k = width;
 }
@@ -364,8 +367,7 @@ static void block_run(const unit *u, int64_t row, int64_t rows, int64_t col, int
     block.b = at(u->panels, k * u->b_step, g->kind.panel_bytes);
     block.next = k + g->k_block < g->k
                      ? at(block.b, g->k_block * u->b_step, g->kind.panel_bytes)
-                 : row + rows < u->row + u->rows ? u->panels
-                                                 : u->next;
+                     : u->next;
     block.add = k > 0;
     g->kind.block(&block);
   }
@@ -427,14 +429,24 @@ static void columns_run(unit *u, int64_t col, int64_t cols) {
   rows_run(u, col, cols);
 }
 
-/* Columns of the unit, `col_block` at a time; `after`: packed panels of the unit after it. */
-static void blocks_run(unit *u, int64_t col, int64_t end, const void *after) {
+/* Columns of the unit, `col_block` at a time. Packed panels stream past each block of rows, whose
+ * copies are made once; else a panel is made once for all rows. `after`: packed panels of the unit
+ * after it. */
+static void blocks_run(unit *u, int64_t first, int64_t end, const void *after) {
   const gemm *g = u->g;
-  for (int64_t cols; col < end; col += cols) {
-    cols = least(g->col_block, end - col);
-    u->next = after;
-    if (g->form == GEMM_PACKED && col + cols < end) u->next = packed_at(g, &u->place, col + cols);
-    columns_run(u, col, cols);
+  const int64_t row_end = u->row + u->rows;
+  const bool packed = g->form == GEMM_PACKED;
+  for (; u->row < row_end; u->row += u->rows) {
+    u->rows = packed ? least(g->row_block, row_end - u->row) : row_end - u->row;
+    u->has_rows = false;
+    for (int64_t col = first, cols; col < end; col += cols) {
+      cols = least(g->col_block, end - col);
+      u->next = after;
+      if (packed && (col + cols < end || u->row + u->rows < row_end))
+        u->next = packed_at(g, &u->place, col + cols < end ? col + cols : first);
+      columns_run(u, col, cols);
+      u->has_rows = packed;
+    }
   }
 }
 

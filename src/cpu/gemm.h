@@ -15,8 +15,8 @@
 
 enum { GEMM_K_BLOCK = 384 }; /* k is no more, but for dots */
 
-/* c[m,n] = bias, 0 or c + a[m,k] b[k,n]. Of bf16 two k's stand together: b has pairs, k is even,
- * and rows of a are what gemm_rows_bf16 has made. */
+/* c[m,n] = bias, 0 or c + a[m,k] b[k,n]. Of bf16 k is even, panels of b are what gemm_panel_bf16 and
+ * rows of a what gemm_rows_bf16 has made. */
 typedef struct gemm_block {
   int64_t m, n, k;
   const void *a; /* rows of k neighbours */

@@ -52,7 +52,9 @@ static rlx_how how_of(const rlx_exec *e, size_t node) {
 
 static plan_runner runner_of(const rlx_exec *e, rlx_how how) {
   if (how == RLX_HOW_HOST || how == RLX_HOW_CONTROL) return PLAN_HOST;
-  return how >= RLX_HOW_KERNEL ? PLAN_DIRECT : exec_choice(e).runner;
+  const plan_choice choice = exec_choice(e);
+  if (choice.kernels && how == RLX_HOW_EXPANDED) return PLAN_DIRECT; /* what most are made of */
+  return how >= RLX_HOW_KERNEL ? PLAN_DIRECT : choice.runner;
 }
 
 static const char *const runner_names[] = {

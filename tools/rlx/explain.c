@@ -7,7 +7,7 @@
 #include "model.h"
 
 /* Indexed by rlx_how. */
-static const char *const how_names[] = {"MLX", "MLX fast", "MLX, expanded", "host",
+static const char *const how_names[] = {"MLX", "MLX fast", "expanded", "host",
                                         "sub-graphs", "kernel", "region", "view"};
 enum { N_HOW = sizeof how_names / sizeof *how_names };
 
@@ -32,6 +32,7 @@ typedef struct findings {
   entry *entries; /* each sub-graph after the step that runs it */
   size_t n_entries, entry_room;
   size_t n_steps, n_inside, n_by[N_HOW]; /* n_inside: steps of sub-graphs */
+  size_t n_mlx;                          /* steps that MLX runs */
   size_t n_segments;                     /* of the graph itself */
   size_t n_late; /* steps whose results have sizes that data decide, shown as ?0, ?1, .. */
   op_row *ops; /* in the order of their first step */
@@ -74,6 +75,7 @@ static void count_step(findings *f, const entry *e, const char *inputs) {
   f->n_steps++;
   f->n_inside += e->depth > 0;
   f->n_by[e->step.how]++;
+  f->n_mlx += strcmp(e->step.runner, "mlx") == 0 || strcmp(e->step.runner, "trace") == 0;
   if (e->depth == 0) f->n_segments = e->step.segment + 1;
   count_op(f, op_of(e, &node), e->step.how);
   text_add_type(&type, rlx_exec_graph(e->exec), node.first_output);
@@ -99,13 +101,6 @@ static void find(findings *f, entry e) {
     }
   }
   text_free(&inputs);
-}
-
-static size_t n_on_mlx(const findings *f) {
-  return f->n_by[RLX_HOW_MLX] + f->n_by[RLX_HOW_FAST] + f->n_by[RLX_HOW_EXPANDED];
-}
-static size_t n_on_kernels(const findings *f) {
-  return f->n_by[RLX_HOW_KERNEL] + f->n_by[RLX_HOW_REGION] + f->n_by[RLX_HOW_VIEW];
 }
 
 /* A step that runs sub-graphs is a segment of its own, so that their entries split none. */
@@ -191,7 +186,7 @@ static void show_text(const args *a, const findings *f, text *out) {
   text_addf(out, "device, mode  %s, %s\n", device_name(rlx_exec_device(f->exec)),
             mode_name(rlx_exec_mode(f->exec)));
   text_addf(out, "kernels run   %zu of %zu steps\n", n_on_kernels(f), f->n_steps);
-  text_addf(out, "MLX runs      %zu of %zu steps\n", n_on_mlx(f), f->n_steps);
+  text_addf(out, "MLX runs      %zu of %zu steps\n", f->n_mlx, f->n_steps);
   if (f->n_by[RLX_HOW_CONTROL])
     text_addf(out, "sub-graphs    run in %zu steps; %zu of all steps are theirs\n",
               f->n_by[RLX_HOW_CONTROL], f->n_inside);
@@ -265,7 +260,7 @@ static void show_json(const findings *f, text *out) {
   json_text(&j, "mode", mode_name(rlx_exec_mode(f->exec)));
   json_int(&j, "n_steps", (int64_t)f->n_steps);
   json_int(&j, "n_kernels", (int64_t)n_on_kernels(f));
-  json_int(&j, "n_mlx", (int64_t)n_on_mlx(f));
+  json_int(&j, "n_mlx", (int64_t)f->n_mlx);
   json_int(&j, "n_segments", (int64_t)f->n_segments);
   json_int(&j, "n_late_sizes", (int64_t)f->n_late);
   json_rules(f, &j);

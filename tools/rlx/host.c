@@ -142,6 +142,8 @@ int64_t host_file_bytes(const char *path) {
 
 /* --- terminal */
 
+void host_set(const char *variable, const char *value) { setenv(variable, value, 1); }
+
 bool host_colour(void) {
   const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
   return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;

@@ -23,6 +23,7 @@ bool host_write_file(const char *path, const char *data, size_t n);
 bool host_can_write(const char *path);
 int64_t host_file_bytes(const char *path); /* -1 if there is none */
 
+void host_set(const char *variable, const char *value); /* of the environment */
 bool host_colour(void); /* standard output is a terminal that wants colour */
 
 /* What the command is doing now (copied), shown on a terminal's stderr once it has taken over two

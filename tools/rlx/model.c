@@ -56,6 +56,7 @@ void model_options(const args *a, rlx_exec_options *out_options) {
   if (args_has(a, FLAG_PROFILE) && !args_has(a, FLAG_MODE)) out_options->mode = profile_mode(a);
   out_options->threads = (uint32_t)args_whole(a, FLAG_THREADS, 0);
   out_options->no_kernels = args_word(a, FLAG_KERNELS) == 2;
+  if (args_word(a, FLAG_KERNELS) == 1) host_set("RLX_KERNELS", "on"); /* the flag goes first */
   if (args_word(a, FLAG_PRECISION) == 2) out_options->precision = RLX_PRECISION_BF16;
   out_options->keep_f32 = a->keep_f32;
   out_options->n_keep_f32 = a->n_keep_f32;
