@@ -32,7 +32,7 @@ typedef struct findings {
   entry *entries; /* each sub-graph after the step that runs it */
   size_t n_entries, entry_room;
   size_t n_steps, n_inside, n_by[N_HOW]; /* n_inside: steps of sub-graphs */
-  size_t n_mlx;                          /* steps that MLX runs */
+  size_t n_mlx, n_kernels;               /* steps that they run, views among them */
   size_t n_segments;                     /* of the graph itself */
   size_t n_late; /* steps whose results have sizes that data decide, shown as ?0, ?1, .. */
   op_row *ops; /* in the order of their first step */
@@ -75,6 +75,7 @@ static void count_step(findings *f, const entry *e, const char *inputs) {
   f->n_steps++;
   f->n_inside += e->depth > 0;
   f->n_by[e->step.how]++;
+  f->n_kernels += strcmp(e->step.runner, "direct") == 0;
   f->n_mlx += strcmp(e->step.runner, "mlx") == 0 || strcmp(e->step.runner, "trace") == 0;
   if (e->depth == 0) f->n_segments = e->step.segment + 1;
   count_op(f, op_of(e, &node), e->step.how);
@@ -185,7 +186,7 @@ static void show_steps(const findings *f, text *out) {
 static void show_text(const args *a, const findings *f, text *out) {
   text_addf(out, "device, mode  %s, %s\n", device_name(rlx_exec_device(f->exec)),
             mode_name(rlx_exec_mode(f->exec)));
-  text_addf(out, "kernels run   %zu of %zu steps\n", n_on_kernels(f), f->n_steps);
+  text_addf(out, "kernels run   %zu of %zu steps\n", f->n_kernels, f->n_steps);
   text_addf(out, "MLX runs      %zu of %zu steps\n", f->n_mlx, f->n_steps);
   if (f->n_by[RLX_HOW_CONTROL])
     text_addf(out, "sub-graphs    run in %zu steps; %zu of all steps are theirs\n",
@@ -259,7 +260,7 @@ static void show_json(const findings *f, text *out) {
   json_text(&j, "device", device_name(rlx_exec_device(f->exec)));
   json_text(&j, "mode", mode_name(rlx_exec_mode(f->exec)));
   json_int(&j, "n_steps", (int64_t)f->n_steps);
-  json_int(&j, "n_kernels", (int64_t)n_on_kernels(f));
+  json_int(&j, "n_kernels", (int64_t)f->n_kernels);
   json_int(&j, "n_mlx", (int64_t)f->n_mlx);
   json_int(&j, "n_segments", (int64_t)f->n_segments);
   json_int(&j, "n_late_sizes", (int64_t)f->n_late);

@@ -5,15 +5,12 @@
  * Elsewhere rows are f32 that are rounded to bf16, and b is widened in registers. */
 #include "cpu/gemm.h"
 #include "cpu/loops/loops.h"
-#ifdef __AVX512BF16__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
 #define REAL float
 #include "cpu/loops/gemm_tile.h"
-
-typedef uint32_t words __attribute__((vector_size(sizeof(uint32_t) * VECTOR)));
-typedef uint16_t halves __attribute__((vector_size(sizeof(uint16_t) * VECTOR), aligned(2)));
 
 static inline uint32_t bits_of(float f) {
   union {
@@ -28,6 +25,25 @@ static inline uint32_t rounded(float f) {
   const uint32_t bits = bits_of(f), near = bits + 0x7fff + (bits >> 16 & 1);
   return ((bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x400000u : near) & 0xffff0000u;
 }
+
+#ifndef __AVX512BF16__
+INLINED vector widened(const uint16_t *p) {
+#if defined(__AVX512F__)
+  const __m256i halves = _mm256_loadu_si256((const void *)p);
+  return (vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+#elif defined(__AVX2__)
+  const __m128i halves = _mm_loadu_si128((const void *)p);
+  return (vector)_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
+#else
+  union {
+    uint32_t words[VECTOR];
+    vector v;
+  } wide;
+  for (int j = 0; j < VECTOR; j++) wide.words[j] = (uint32_t)p[j] << 16;
+  return wide.v;
+#endif
+}
+#endif
 
 /* rows x (vectors * VECTOR) sums */
 INLINED void sums_run(const int rows, const int vectors, const int parts, const gemm_block *p,
@@ -52,10 +68,7 @@ INLINED void sums_run(const int rows, const int vectors, const int parts, const 
   for (int64_t l = 0; l < p->k; l++, b += COLUMNS) {
     vector right[2];
     next_fetch(t, l);
-    for (int j = 0; j < vectors; j++) {
-      const halves half = *(const halves *)(const void *)(b + j * VECTOR);
-      right[j] = (vector)(__builtin_convertvector(half, words) << 16);
-    }
+    for (int j = 0; j < vectors; j++) right[j] = widened(b + j * VECTOR);
     for (int i = 0; i < rows; i++)
       for (int j = 0; j < vectors; j++) sum[i][j] += t->a[i * a_row + l] * right[j];
   }
