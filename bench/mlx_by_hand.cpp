@@ -1,19 +1,16 @@
-/* bench/mlx_by_hand.cpp: `mlx_by_hand CASE SECONDS OUT.safetensors TENSORS.safetensors`: what a C++
- * program that calls MLX directly needs for the cases of models.py, written as one would write it
- * there: channels last, MLX's fast functions, built and evaluated in each run.
+/* bench/mlx_by_hand.cpp: `mlx_by_hand CASE TENSORS.safetensors OUT.safetensors`: what a C++ program
+ * that calls MLX directly needs for the cases of cases.py, written as one would write it there:
+ * channels last, MLX's fast functions, built and evaluated in each run. A peer as peer.h says.
  *
- * Inputs and weights come from the file, by name. Writes the result as "y" and prints one JSON
- * object with the keys of `rlx bench --json`. */
+ * Inputs and weights come from the file, by name; the result is "y". */
 #include <mlx/mlx.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <unordered_map>
 #include <vector>
+
+#include "peer.h"
 
 namespace mx = mlx::core;
 
@@ -168,53 +165,45 @@ const std::unordered_map<std::string, mx::array (*)(const tensors &)> cases = {
     {"matmul", matmul},     {"chain", chain}, {"tiny_mlp", tiny_mlp},       {"conv", conv},
     {"rows", rows},         {"lstm", lstm},   {"orientation", orientation}, {"minilm", minilm}};
 
-/* --- the clock */
+struct call {
+  mx::array (*run)(const tensors &);
+  const tensors &given;
 
-/* Times of single runs, in microseconds; three at least. */
-template <class Run>
-std::vector<double> measure(Run run, double seconds) {
-  using clock = std::chrono::steady_clock;
-  std::vector<double> times;
-  const auto begin = clock::now();
-  for (auto now = begin;
-       times.size() < 3 || std::chrono::duration<double>(now - begin).count() < seconds;) {
-    const auto start = clock::now();
-    mx::array y = run();
+  mx::array operator()() const {
+    mx::array y = run(given);
     y.eval();
-    now = clock::now();
-    times.push_back(std::chrono::duration<double, std::micro>(now - start).count());
+    return y;
   }
-  std::sort(times.begin(), times.end());
-  return times;
-}
+};
 
-int report(const std::string &name, double seconds, const char *out, const tensors &t) {
+int serve(const std::string &name, const std::string &in, const std::string &out) {
   const auto found = cases.find(name);
   if (found == cases.end()) {
     std::fprintf(stderr, "mlx_by_hand: there is no case '%s'\n", name.c_str());
     return 2;
   }
-  const auto run = [&] { return found->second(t); };
-  mx::save_safetensors(out, {{"y", mx::contiguous(run())}});
-  measure(run, seconds / 10);
-  const std::vector<double> times = measure(run, seconds);
-  std::printf("{\"median_us\": %.3f, \"min_us\": %.3f, \"n\": %zu}\n", times[times.size() / 2],
-              times[0], times.size());
-  return 0;
+  const double begin = peer_now_us();
+  tensors t = mx::load_safetensors(in).first;
+  for (auto &[each, array] : t) array.eval();
+  const double loaded = peer_now_us();
+  call c{found->second, t};
+  const mx::array y = c();
+  const double done = peer_now_us();
+  mx::save_safetensors(out, {{"y", mx::contiguous(y)}});
+  peer_ready(loaded - begin, done - loaded, peer_peak_mb());
+  return peer_serve([](void *context) { (*static_cast<const call *>(context))(); }, &c);
 }
 
 }  // namespace
 
 int main(int argc, char **argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: mlx_by_hand CASE SECONDS OUT.safetensors TENSORS.safetensors\n");
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: mlx_by_hand CASE TENSORS.safetensors OUT.safetensors\n");
     return 2;
   }
   try {
     mx::set_default_device(mx::Device::cpu);
-    tensors t = mx::load_safetensors(argv[4]).first;
-    for (auto &[name, array] : t) array.eval();
-    return report(argv[1], std::atof(argv[2]), argv[3], t);
+    return serve(argv[1], argv[2], argv[3]);
   } catch (const std::exception &e) {
     std::fprintf(stderr, "mlx_by_hand: %s\n", e.what());
     return 1;

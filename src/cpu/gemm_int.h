@@ -7,18 +7,18 @@
 
 /* --- what the loops work on */
 
-enum { GEMM_INT_COLUMNS = 32 }; /* of a panel; a product's last one is filled up with zeros */
+enum { GEMM_INT_COLUMNS = 16 }; /* of a panel; a product's last one is filled up with zeros */
 
 typedef enum gemm_int8_how {
   GEMM_INT8_NONE,      /* there is no loop for 8 bits */
-  GEMM_INT8_SATURATES, /* sums within two groups must stay within 16 bits */
+  GEMM_INT8_SATURATES, /* sums within groups that go together must stay within 16 bits */
   GEMM_INT8_EXACT,
 } gemm_int8_how;
 
 typedef struct gemm_int8_panel {
-  const int32_t *at;  /* for each group, the first of its four rows: pairs first */
+  const int32_t *at;  /* for each group, the first of its four rows: quads, pairs, singles */
   const int8_t *data; /* the groups */
-  int64_t pairs, singles;
+  int64_t quads, pairs, singles;
 } gemm_int8_panel;
 
 /* --- a product: sums over k of (a[m][k] - a zero point) (b[k][n] - b zero point), modulo 2^32 */
@@ -59,7 +59,7 @@ typedef struct gemm_int_source {
   uint32_t threads;
   const void *plan;
 } gemm_int_source;
-bool gemm_int_bytes(rlx_dtype a, rlx_dtype b); /* is there a loop for 8 bits for these? */
+bool gemm_int_bytes(rlx_dtype a, rlx_dtype b, int64_t k); /* is there a loop for 8 bits for these? */
 size_t gemm_int_plan_bytes(const gemm_int_source *s);
 void gemm_int_plan(const void *source, void *to);
 size_t gemm_int_pack_bytes(const gemm_int_source *s);

@@ -1,9 +1,9 @@
 /* cpu/gemm_int_pack.c: packing the second factor of integer products.
  *
- * For the loop for 8 bits a panel is a list of groups, each four rows of its columns. Two groups
- * become a pair where no a in 0..255 can push their sums out of 16 bits: positive and negative
- * weights that meet in one sum add up to 128 at most each. A group that finds no partner stays
- * single; one that breaks the bound by itself is two singles, its halves. */
+ * For the loop for 8 bits a panel is a list of groups, each four rows of its columns. Groups go
+ * together, two or four, where no a in 0..255 can push their sums out of 16 bits: positive and
+ * negative weights that meet in one sum add up to 128 at most each. A group that finds no partner
+ * stays single; one that breaks the bound by itself is two singles, its halves. */
 #include "cpu/gemm_int_pack.h"
 
 #include <string.h>
@@ -15,7 +15,9 @@ enum {
   GROUP = 4 * COLUMNS, /* bytes */
   BOUND = 128,         /* 128 * 255 < 2^15 */
   LANES = 4 * COLUMNS, /* of each column two sums, of positive and of negative weights */
-  OPEN = 16,           /* groups that wait for a partner */
+  BIN = 4,             /* groups that go together at most */
+  DEPTH_MOST = 1 << 27, /* rows of b whose groups codes can tell */
+  OPEN = 24,           /* bins that wait for more */
 };
 
 static int64_t panels_of(int64_t n) { return (n + COLUMNS - 1) / COLUMNS; }
@@ -73,8 +75,8 @@ void gemm_int_pack_panel(const void *b, rlx_dtype type, int64_t k, int64_t n, in
 
 /* --- 8 bits: what becomes of groups */
 
-bool gemm_int_bytes(rlx_dtype a, rlx_dtype b) {
-  return gemm_int_width(a) == 1 && gemm_int_width(b) == 1 &&
+bool gemm_int_bytes(rlx_dtype a, rlx_dtype b, int64_t k) {
+  return gemm_int_width(a) == 1 && gemm_int_width(b) == 1 && k <= DEPTH_MOST &&
          cpu_table()->gemm_int8_kind() != GEMM_INT8_NONE;
 }
 
@@ -96,12 +98,15 @@ static void read_group(const gemm_int_source *s, int64_t panel, int64_t g, int8_
   }
 }
 
-/* A plan: counts of each panel, then for each panel 2 * groups codes: those of pairs from the
- * front, those of singles from the back. A code is 4 * group, or that + HALF or + REST of it. */
+/* A plan: counts of each panel, then for each panel room for 2 * groups codes, those of a bin one
+ * after another: the group, how many are in its bin, which part of it. */
 enum { WHOLE, HALF, REST };
+enum { CODE_GROUP = 32, CODE_BIN = 4 }; /* in units of these */
 typedef struct plan_panel {
-  int64_t pairs, singles;
+  int64_t quads, pairs, singles;
 } plan_panel;
+
+static int64_t codes_of(const plan_panel *p) { return 4 * p->quads + 2 * p->pairs + p->singles; }
 
 static int64_t groups_of(const gemm_int_source *s) { return (s->k + 3) / 4; }
 
@@ -115,10 +120,11 @@ static const int32_t *plan_codes(const gemm_int_source *s, const void *plan, int
          panel * 2 * groups_of(s);
 }
 
-typedef struct waiting {
-  int32_t code;
+/* Groups that may go together, with their sums. */
+typedef struct bin {
+  int64_t n, groups[BIN];
   int16_t sums[LANES];
-} waiting;
+} bin;
 
 static void sum_group(const int8_t *group, int16_t *to) {
   for (int i = 0; i < LANES / 2; i++) {
@@ -139,42 +145,53 @@ static bool fits(const int16_t *x, const int16_t *y) {
 
 typedef struct planner {
   plan_panel *counts;
-  int32_t *codes, *end;
-  waiting open[OPEN];
+  int32_t *codes;
+  bin open[OPEN];
   int n_open;
 } planner;
 
-static void plan_single(planner *p, int32_t code) {
-  p->counts->singles++;
-  *(p->end - p->counts->singles) = code;
+static void plan_code(planner *p, int64_t group, int32_t n, int32_t part) {
+  *p->codes++ = (int32_t)group * CODE_GROUP + n * CODE_BIN + part;
 }
 
-static void plan_group(planner *p, const int8_t *group, int32_t code) {
+/* `n` groups that go together; three do not. */
+static void plan_bin(planner *p, const int64_t *groups, int64_t n) {
+  if (n == 3) plan_bin(p, groups + --n, 1);
+  *(n == 4 ? &p->counts->quads : n == 2 ? &p->counts->pairs : &p->counts->singles) += 1;
+  for (int64_t i = 0; i < n; i++) plan_code(p, groups[i], (int32_t)n, WHOLE);
+}
+
+static void close_bin(planner *p, int i) {
+  plan_bin(p, p->open[i].groups, p->open[i].n);
+  p->open[i] = p->open[--p->n_open];
+}
+
+static void plan_group(planner *p, const int8_t *data, int64_t group) {
   static const int16_t nothing[LANES];
-  waiting one = {.code = code};
-  sum_group(group, one.sums);
-  if (!fits(one.sums, nothing)) {
-    plan_single(p, code + HALF);
-    plan_single(p, code + REST);
+  int16_t sums[LANES];
+  int i = 0;
+  sum_group(data, sums);
+  if (!fits(sums, nothing)) {
+    plan_code(p, group, 1, HALF);
+    plan_code(p, group, 1, REST);
+    p->counts->singles += 2;
     return;
   }
-  for (int i = 0; i < p->n_open; i++) {
-    if (!fits(one.sums, p->open[i].sums)) continue;
-    int32_t *pair = p->codes + 2 * p->counts->pairs++;
-    pair[0] = p->open[i].code;
-    pair[1] = code;
-    p->open[i] = p->open[--p->n_open];
-    return;
-  }
-  if (p->n_open == OPEN) plan_single(p, p->open[--p->n_open].code);
-  p->open[p->n_open++] = one;
+  while (i < p->n_open && !fits(sums, p->open[i].sums)) i++;
+  if (i == OPEN) close_bin(p, i = 0);
+  if (i >= p->n_open) p->open[i = p->n_open++] = (bin){0};
+  bin *b = &p->open[i];
+  for (int k = 0; k < LANES; k++) b->sums[k] = (int16_t)(b->sums[k] + sums[k]);
+  b->groups[b->n++] = group;
+  if (b->n == BIN) close_bin(p, i);
 }
 
-/* Where sums of bytes cannot overflow all neighbours are pairs. */
+/* Where sums of bytes cannot overflow all neighbours go together. */
 static void plan_exact(planner *p, int64_t groups) {
-  p->counts->pairs = groups / 2;
-  for (int64_t g = 0; g < groups / 2 * 2; g++) p->codes[g] = (int32_t)(4 * g);
-  if (groups % 2) plan_single(p, (int32_t)(4 * (groups - 1)));
+  for (int64_t g = 0; g < groups; g += BIN) {
+    const int64_t all[BIN] = {g, g + 1, g + 2, g + 3};
+    plan_bin(p, all, groups - g < BIN ? groups - g : BIN);
+  }
 }
 
 typedef struct packing {
@@ -189,17 +206,16 @@ static void plan_one(void *ctx, size_t i, size_t worker) {
   int8_t group[GROUP];
   planner p = {.counts = (plan_panel *)job->to + i};
   p.codes = (int32_t *)(uintptr_t)plan_codes(job->s, job->to, (int64_t)i);
-  p.end = p.codes + 2 * groups;
-  *p.counts = (plan_panel){0, 0};
+  *p.counts = (plan_panel){0};
   if (cpu_table()->gemm_int8_kind() == GEMM_INT8_EXACT) {
     plan_exact(&p, groups);
     return;
   }
   for (int64_t g = 0; g < groups; g++) {
     read_group(job->s, (int64_t)i, g, group);
-    plan_group(&p, group, (int32_t)(4 * g));
+    plan_group(&p, group, g);
   }
-  while (p.n_open > 0) plan_single(&p, p.open[--p.n_open].code);
+  while (p.n_open > 0) close_bin(&p, p.n_open - 1);
 }
 
 void gemm_int_plan(const void *source, void *to) {
@@ -211,7 +227,8 @@ void gemm_int_plan(const void *source, void *to) {
  * first row of each group, the groups */
 
 typedef struct packed_panel {
-  int64_t first, pairs, singles;
+  int64_t first;
+  plan_panel counts;
 } packed_panel;
 
 static const packed_panel *last_panel(const packed_panel *head, int64_t n) {
@@ -219,7 +236,7 @@ static const packed_panel *last_panel(const packed_panel *head, int64_t n) {
 }
 
 static int64_t packed_groups(const packed_panel *last) {
-  return last->first + 2 * last->pairs + last->singles;
+  return last->first + codes_of(&last->counts);
 }
 
 static const int32_t *packed_sums(const packed_panel *head, int64_t n) {
@@ -235,7 +252,7 @@ size_t gemm_int_pack_bytes(const gemm_int_source *s) {
   if (!s->bytes) return (size_t)panels_of(s->n) * gemm_int_panel_bytes(s->k);
   const plan_panel *counts = s->plan;
   int64_t groups = 0;
-  for (int64_t i = 0; i < panels_of(s->n); i++) groups += 2 * counts[i].pairs + counts[i].singles;
+  for (int64_t i = 0; i < panels_of(s->n); i++) groups += codes_of(&counts[i]);
   return packed_data(s->n, groups) + (size_t)groups * GROUP;
 }
 
@@ -248,37 +265,42 @@ void gemm_int_open(const void *packed, bool bytes, int64_t k, int64_t n, int64_t
   const packed_panel *head = packed;
   const size_t data = packed_data(n, packed_groups(last_panel(head, n)));
   out->sums = packed_sums(head, n) + i * COLUMNS;
-  out->panel.pairs = head[i].pairs;
-  out->panel.singles = head[i].singles;
-  out->panel.at = packed_sums(head, n) + panels_of(n) * COLUMNS + head[i].first;
-  out->panel.data = (const int8_t *)packed + data + head[i].first * GROUP;
+  out->panel = (gemm_int8_panel){
+      .at = packed_sums(head, n) + panels_of(n) * COLUMNS + head[i].first,
+      .data = (const int8_t *)packed + data + head[i].first * GROUP,
+      .quads = head[i].counts.quads,
+      .pairs = head[i].counts.pairs,
+      .singles = head[i].counts.singles,
+  };
 }
 
 /* The group of a code, added to the sums of its columns. */
 static void pack_group(const gemm_int_source *s, int64_t panel, int32_t code, int8_t *to,
                        int32_t *sums) {
-  read_group(s, panel, code / 4, to);
-  for (int i = 0; i < GROUP && code % 4 != WHOLE; i++) {
+  const int32_t part = code % CODE_BIN;
+  read_group(s, panel, code / CODE_GROUP, to);
+  for (int i = 0; i < GROUP && part != WHOLE; i++) {
     const int half = to[i] / 2;
-    to[i] = (int8_t)(code % 4 == HALF ? half : to[i] - half);
+    to[i] = (int8_t)(part == HALF ? half : to[i] - half);
   }
   for (int c = 0; c < COLUMNS; c++, to += 4) sums[c] += to[0] + to[1] + to[2] + to[3];
 }
 
 static void pack_bytes(const gemm_int_source *s, void *to, int64_t panel) {
   const plan_panel *counts = (const plan_panel *)s->plan + panel;
-  const int32_t *codes = plan_codes(s, s->plan, panel), *end = codes + 2 * groups_of(s);
+  const int32_t *codes = plan_codes(s, s->plan, panel), *end = codes + codes_of(counts);
   gemm_int_weights w;
   gemm_int_open(to, true, s->k, s->n, panel, &w);
   int32_t *at = (int32_t *)(uintptr_t)w.panel.at, *sums = (int32_t *)(uintptr_t)w.sums;
   int8_t *data = (int8_t *)(uintptr_t)w.panel.data;
   memset(sums, 0, COLUMNS * sizeof *sums);
-  for (int64_t g = 0; g < 2 * counts->pairs + counts->singles; g++, data += GROUP) {
-    const int64_t single = g - 2 * counts->pairs;
-    const int32_t code = single < 0 ? codes[g] : end[-1 - single];
-    at[g] = code / 4 * 4;
-    pack_group(s, panel, code, data, sums);
-  }
+  for (int32_t n = BIN; n > 0; n /= 2)
+    for (const int32_t *code = codes; code < end; code++) {
+      if (*code % CODE_GROUP / CODE_BIN != n) continue;
+      *at++ = *code / CODE_GROUP * 4;
+      pack_group(s, panel, *code, data, sums);
+      data += GROUP;
+    }
 }
 
 static void pack_one(void *ctx, size_t i, size_t worker) {
@@ -298,8 +320,8 @@ void gemm_int_pack(const void *source, void *to) {
   packed_panel *head = to;
   int64_t first = 0;
   for (int64_t i = 0; job.s->bytes && i < panels_of(job.s->n); i++) {
-    head[i] = (packed_panel){first, counts[i].pairs, counts[i].singles};
-    first += 2 * counts[i].pairs + counts[i].singles;
+    head[i] = (packed_panel){first, counts[i]};
+    first += codes_of(&counts[i]);
   }
   threads_run(job.s->threads, (size_t)panels_of(job.s->n), pack_one, &job);
 }

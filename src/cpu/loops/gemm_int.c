@@ -2,8 +2,8 @@
  * sums in i32 (modulo 2^32, exact).
  *
  * 8 bits: four neighbouring rows of a panel are a group: [column][4] bytes. Without VNNI two
- * products of u8 and i8 are added in 16 bits, which saturates: cpu/gemm_int.c forms pairs of groups
- * whose sums stay within 16 bits whatever a holds, and single groups where there is no pair.
+ * products of u8 and i8 are added in 16 bits, which saturates: cpu/gemm_int_pack.c forms quads and
+ * pairs of groups whose sums stay within 16 bits whatever a holds.
  * 16 bits: two neighbouring rows are a group: [column][2]. */
 #include "cpu/loops/loops.h"
 
@@ -15,8 +15,7 @@
 #include <immintrin.h>
 #endif
 
-/* A tile's columns are half of a panel's, so that the sums of its rows stay in registers. */
-enum { TILE_COLUMNS = GEMM_INT_COLUMNS / 2 };
+enum { COLUMNS = GEMM_INT_COLUMNS, GROUP = 4 * COLUMNS };
 
 #if defined(__AVX512BW__)
 typedef __m512i vec;
@@ -41,7 +40,7 @@ enum { TILE_ROWS = 1 };
 #endif
 
 #ifdef __SSE2__
-enum { LANES = sizeof(vec) / 4, VECS = TILE_COLUMNS / LANES };
+enum { LANES = sizeof(vec) / 4, VECS = COLUMNS / LANES };
 
 /* Four bytes in every lane. */
 static inline vec spread(const void *p) {
@@ -65,38 +64,43 @@ static inline void finish(vec acc[][VECS], int rows, int32_t *to, int64_t ld) {
 
 #ifdef __AVX2__
 
-/* Groups p and q of the same columns (q NULL: none) times four bytes of a each, added up. */
-static inline vec add_pair(vec acc, vec a, const int8_t *p, vec b, const int8_t *q) {
+/* `n` groups of the same columns times four bytes of a each, added up. */
+static inline __attribute__((always_inline)) vec add_groups(vec acc, const vec *a, const int8_t *b,
+                                                            int n) {
 #ifdef __AVX512VNNI__
-  acc = WIDE(dpbusd_epi32)(acc, a, WIDE_LOAD(p));
-  return q ? WIDE(dpbusd_epi32)(acc, b, WIDE_LOAD(q)) : acc;
+  for (int g = 0; g < n; g++) acc = WIDE(dpbusd_epi32)(acc, a[g], WIDE_LOAD(b + g * GROUP));
+  return acc;
 #else
-  vec sum = WIDE(maddubs_epi16)(a, WIDE_LOAD(p));
-  if (q) sum = WIDE(add_epi16)(sum, WIDE(maddubs_epi16)(b, WIDE_LOAD(q)));
+  vec sum = WIDE(maddubs_epi16)(a[0], WIDE_LOAD(b));
+  for (int g = 1; g < n; g++)
+    sum = WIDE(add_epi16)(sum, WIDE(maddubs_epi16)(a[g], WIDE_LOAD(b + g * GROUP)));
   return WIDE(add_epi32)(acc, WIDE(madd_epi16)(sum, WIDE(set1_epi16)(1)));
 #endif
 }
 
+/* `count` times `n` groups. Returns the groups behind them. */
+static inline __attribute__((always_inline)) const int8_t *
+add_rows8(vec acc[][VECS], const uint8_t *a, int64_t lda, int rows, const int32_t *at,
+          const int8_t *b, int64_t count, int n) {
+  for (int64_t k = 0; k < count; k++, at += n, b += n * GROUP)
+    for (int i = 0; i < rows; i++) {
+      vec x[4];
+      for (int g = 0; g < n; g++) x[g] = spread(a + i * lda + at[g]);
+      for (int j = 0; j < VECS; j++) acc[i][j] = add_groups(acc[i][j], x, b + j * 4 * LANES, n);
+    }
+  return b;
+}
+
 static inline __attribute__((always_inline)) void rows8(const uint8_t *a, int64_t lda, int rows,
                                                         const gemm_int8_panel *panel,
-                                                        const int8_t *b, const int32_t *start,
-                                                        int32_t *to, int64_t ld) {
-  enum { GROUP = 4 * GEMM_INT_COLUMNS };
-  const int32_t *at = panel->at, *const singles = at + 2 * panel->pairs;
+                                                        const int32_t *start, int32_t *to,
+                                                        int64_t ld) {
+  const int32_t *at = panel->at, *pairs = at + 4 * panel->quads;
   vec acc[TILE_ROWS][VECS];
   begin(acc, rows, start);
-  for (; at < singles; at += 2, b += 2 * GROUP)
-    for (int i = 0; i < rows; i++) {
-      const vec x = spread(a + i * lda + at[0]), y = spread(a + i * lda + at[1]);
-      for (int j = 0; j < VECS; j++)
-        acc[i][j] = add_pair(acc[i][j], x, b + j * 4 * LANES, y, b + GROUP + j * 4 * LANES);
-    }
-  for (; at < singles + panel->singles; at++, b += GROUP)
-    for (int i = 0; i < rows; i++) {
-      const vec x = spread(a + i * lda + at[0]);
-      for (int j = 0; j < VECS; j++)
-        acc[i][j] = add_pair(acc[i][j], x, b + j * 4 * LANES, x, NULL);
-    }
+  const int8_t *b = add_rows8(acc, a, lda, rows, at, panel->data, panel->quads, 4);
+  b = add_rows8(acc, a, lda, rows, pairs, b, panel->pairs, 2);
+  add_rows8(acc, a, lda, rows, pairs + 2 * panel->pairs, b, panel->singles, 1);
   finish(acc, rows, to, ld);
 }
 
@@ -112,13 +116,10 @@ int LOOP_NAME(gemm_int8_kind)(void) {
 void LOOP_NAME(gemm_int8_rows)(const uint8_t *a, int64_t lda, int64_t rows,
                                const gemm_int8_panel *panel, const int32_t *start, int32_t *to,
                                int64_t ld) {
-  for (int64_t half = 0; half < 2; half++, start += TILE_COLUMNS, to += TILE_COLUMNS) {
-    const int8_t *b = panel->data + half * 4 * TILE_COLUMNS;
-    int64_t i = 0;
-    for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
-      rows8(a + i * lda, lda, TILE_ROWS, panel, b, start, to + i * ld, ld);
-    for (; i < rows; i++) rows8(a + i * lda, lda, 1, panel, b, start, to + i * ld, ld);
-  }
+  int64_t i = 0;
+  for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
+    rows8(a + i * lda, lda, TILE_ROWS, panel, start, to + i * ld, ld);
+  for (; i < rows; i++) rows8(a + i * lda, lda, 1, panel, start, to + i * ld, ld);
 }
 
 #else
@@ -143,7 +144,7 @@ static inline __attribute__((always_inline)) void rows16(const int16_t *a, int64
                                                          int64_t ld) {
   vec acc[TILE_ROWS][VECS];
   begin(acc, rows, start);
-  for (int64_t k = 0; k < groups; k++, b += 2 * GEMM_INT_COLUMNS)
+  for (int64_t k = 0; k < groups; k++, b += 2 * COLUMNS)
     for (int i = 0; i < rows; i++) {
       const vec x = spread(a + i * lda + 2 * k);
       for (int j = 0; j < VECS; j++)
@@ -158,12 +159,12 @@ static inline __attribute__((always_inline)) void rows16(const int16_t *a, int64
 static inline void rows16(const int16_t *a, int64_t lda, int rows, const int16_t *b,
                           int64_t groups, const int32_t *start, int32_t *to, int64_t ld) {
   for (int i = 0; i < rows; i++, a += lda, to += ld) {
-    uint32_t sum[TILE_COLUMNS];
+    uint32_t sum[COLUMNS];
     memcpy(sum, start, sizeof sum);
     for (int64_t k = 0; k < groups; k++)
-      for (int j = 0; j < TILE_COLUMNS; j++)
+      for (int j = 0; j < COLUMNS; j++)
         for (int half = 0; half < 2; half++)
-          sum[j] += (uint32_t)(a[2 * k + half] * b[(k * GEMM_INT_COLUMNS + j) * 2 + half]);
+          sum[j] += (uint32_t)(a[2 * k + half] * b[(k * COLUMNS + j) * 2 + half]);
     memcpy(to, sum, sizeof sum);
   }
 }
@@ -173,13 +174,8 @@ static inline void rows16(const int16_t *a, int64_t lda, int rows, const int16_t
 /* The same as gemm_int8_rows for a panel of `groups` groups of 16-bit factors. */
 void LOOP_NAME(gemm_int16_rows)(const int16_t *a, int64_t lda, int64_t rows, const int16_t *b,
                                 int64_t groups, const int32_t *start, int32_t *to, int64_t ld) {
-  for (int half = 0; half < 2; half++) {
-    int64_t i = 0;
-    for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
-      rows16(a + i * lda, lda, TILE_ROWS, b, groups, start, to + i * ld, ld);
-    for (; i < rows; i++) rows16(a + i * lda, lda, 1, b, groups, start, to + i * ld, ld);
-    b += 2 * TILE_COLUMNS;
-    start += TILE_COLUMNS;
-    to += TILE_COLUMNS;
-  }
+  int64_t i = 0;
+  for (; i + TILE_ROWS <= rows; i += TILE_ROWS)
+    rows16(a + i * lda, lda, TILE_ROWS, b, groups, start, to + i * ld, ld);
+  for (; i < rows; i++) rows16(a + i * lda, lda, 1, b, groups, start, to + i * ld, ld);
 }
