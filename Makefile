@@ -58,10 +58,11 @@ stress: build ## 60 s of the thread test; without the lock it must fail
 	build/tests/stress_test 60
 	! build/tests/stress_nolock 60
 
-bench: setup ## rlx beside MLX called by hand and onnxruntime; many shapes
-	@$(call build_in,release,rlx_tool bench_mlx_by_hand bench_shapes)
-	@scripts/fetch.py oracle bench/models.py build/rlx build/bench/mlx_by_hand
+bench: setup ## rlx beside its peers (PEERS=all fetches jax too); renews docs/performance.md
+	@$(call build_in,release,bench_programs)
 	@build/bench/shapes && build/bench/shapes "$$(scripts/fetch.py model minilm-onnx)"
+	@scripts/fetch.py $(if $(filter all,$(PEERS)),peers,oracle) bench/bench.py build --write \
+	  --json build/bench.json $(BENCH)
 
 clean: ## removes build/; fetched files stay in the cache
 	rm -rf build

@@ -57,9 +57,7 @@ mx::array chain(const tensors &t) {
 
 mx::array tiny_mlp(const tensors &t) { return relu(mx::addmm(t.at("b"), t.at("x"), t.at("w"))); }
 
-mx::array conv(const tensors &t) {
-  return mx::conv2d(t.at("x"), t.at("w"), {1, 1}, {1, 1});
-}
+mx::array conv(const tensors &t) { return mx::conv2d(t.at("x"), t.at("w"), {1, 1}, {1, 1}); }
 
 mx::array rows(const tensors &t) {
   mx::array y = t.at("x");
@@ -162,8 +160,8 @@ mx::array minilm(const tensors &t) {
 }
 
 const std::unordered_map<std::string, mx::array (*)(const tensors &)> cases = {
-    {"matmul", matmul},     {"chain", chain}, {"tiny_mlp", tiny_mlp},       {"conv", conv},
-    {"rows", rows},         {"lstm", lstm},   {"orientation", orientation}, {"minilm", minilm}};
+    {"matmul", matmul}, {"chain", chain}, {"tiny_mlp", tiny_mlp},       {"conv", conv},
+    {"rows", rows},     {"lstm", lstm},   {"orientation", orientation}, {"minilm", minilm}};
 
 struct call {
   mx::array (*run)(const tensors &);

@@ -1,7 +1,7 @@
 /* bench/peak.c: `peak THREADS`: what this machine can do, as one line of JSON: multiplications and
- * additions in registers (GFLOP/s) by CPU level, and reading memory beyond the caches (GB/s); the best
- * of several tries, all threads at once. The best level and the reading are the two lines of the
- * roofline. */
+ * additions in registers (GFLOP/s) by CPU level, and reading memory beyond the caches (GB/s); the
+ * best of several tries, all threads at once. The best level and the reading are the two lines of
+ * the roofline. */
 #define _GNU_SOURCE /* clock_gettime, pthread_barrier_t */
 #include <pthread.h>
 #include <stdbool.h>
@@ -13,16 +13,16 @@ enum { CHAINS = 10, STEPS = 1 << 15, TRIES = 40, READS = 5, MOST_THREADS = 64 };
 #define BYTES ((size_t)96 << 20) /* of each thread; no cache of one core's share holds it */
 
 /* Sums that do not depend on each other hide how long one takes. */
-#define MULTIPLY_ADD(name, width, target)                                           \
-  target static float name(float start) {                                          \
-    typedef float vector __attribute__((vector_size(4 * (width))));                \
-    vector sums[CHAINS], factor;                                                    \
-    for (int i = 0; i < (width); i++) factor[i] = 0.5f + start;                     \
-    for (int c = 0; c < CHAINS; c++) sums[c] = factor * (float)c;                   \
-    for (int s = 0; s < STEPS; s++)                                                 \
-      for (int c = 0; c < CHAINS; c++) sums[c] = sums[c] * factor + factor;         \
-    for (int c = 1; c < CHAINS; c++) sums[0] += sums[c];                            \
-    return sums[0][0];                                                              \
+#define MULTIPLY_ADD(name, width, target)                                   \
+  target static float name(float start) {                                   \
+    typedef float vector __attribute__((vector_size(4 * (width))));         \
+    vector sums[CHAINS], factor;                                            \
+    for (int i = 0; i < (width); i++) factor[i] = 0.5f + start;             \
+    for (int c = 0; c < CHAINS; c++) sums[c] = factor * (float)c;           \
+    for (int s = 0; s < STEPS; s++)                                         \
+      for (int c = 0; c < CHAINS; c++) sums[c] = sums[c] * factor + factor; \
+    for (int c = 1; c < CHAINS; c++) sums[0] += sums[c];                    \
+    return sums[0][0];                                                      \
   }
 MULTIPLY_ADD(plain, 4, )
 #ifdef __x86_64__

@@ -1,6 +1,6 @@
-/* bench/peer.h: what the measured programs share, in C and in C++: they load a case, run it once, say
- * so in a line of JSON, and then run it for as long as each line of stdin says, so that programs take
- * turns without being loaded anew. */
+/* bench/peer.h: what the measured programs share, in C and in C++: they load a case, run it once,
+ * say so in a line of JSON, and then run it for as long as each line of stdin says, so that
+ * programs take turns without being loaded anew. */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 
@@ -18,8 +18,8 @@ static inline double peer_now_us(void) {
   return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* The most memory this process has held. Not ru_maxrss: that begins with the peak of the process that
- * started this one. 0 where there is no such file. */
+/* The most memory this process has held. Not ru_maxrss: that begins with the peak of the process
+ * that started this one. 0 where there is no such file. */
 static inline double peer_peak_mb(void) {
   char line[128];
   double kb = 0;
@@ -37,7 +37,8 @@ static inline int peer_by_size(const void *a, const void *b) {
 
 /* Runs for so many microseconds. A time is that of `inner` runs, so that reading the clock costs a
  * hundredth at most. */
-static inline size_t peer_measure(void (*run)(void *), void *context, double us, int inner, double *times) {
+static inline size_t peer_measure(void (*run)(void *), void *context, double us, int inner,
+                                  double *times) {
   const double end = peer_now_us() + us;
   size_t n = 0;
   for (double now = 0; n == 0 || (now < end && n < PEER_MOST_TIMES);) {

@@ -4,8 +4,13 @@ import re
 
 
 def table(heads, rows):
+    """Nothing where there are no rows."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) if rows else ""
+
+
+def together(*parts):
+    return "\n\n".join(part for part in parts if part)
 
 
 def cell(value, form):
@@ -27,26 +32,28 @@ def of_kind(found, *kinds):
 # --- the tables, by the names of their marks
 
 def bars(found, _):
-    rows = [[c["case"], c["peer"], c["threads"], us(c["us"]), us(c["ort_us"]), f"{c['value']:.2f}",
-             f"{c['limit']:.2f}", verdict(c)] for c in of_kind(found, "bar")]
-    rows += [["load and first run", "rlx", c["threads"], us(c["ms"] * 1e3), us(c["ort_ms"] * 1e3),
-              f"{c['value']:.2f}", f"{c['limit']:.2f}", verdict(c)] for c in of_kind(found, "start")]
-    text = table(["case", "peer", "threads", "us", "onnxruntime us", "ratio", "at most", ""], rows)
-    rows = [[c["what"], f"{c['mb']:.0f} MiB", f"{c['ort_mb']:.0f} MiB", f"{c['value']:.2f}",
-             f"{c['limit']:.2f}", verdict(c)] for c in of_kind(found, "memory")]
-    text += "\n\n" + table(["memory", "rlx", "onnxruntime", "ratio", "at most", ""], rows)
-    rows = [[c["what"], f"{c['value']:.6g}", f"{c['limit']:.6g}", verdict(c)]
-            for c in found.checks if c["kind"] == "plain" or "cosine" in c["what"]]
-    return text + "\n\n" + table(["also", "value", "bar", ""], rows)
+    times = [[c["case"], c["peer"], c["threads"], us(c["us"]), us(c["ort_us"]),
+              f"{c['value']:.2f}", f"{c['limit']:.2f}", verdict(c)] for c in of_kind(found, "bar")]
+    times += [["load and first run", "rlx", c["threads"], us(c["ms"] * 1e3), us(c["ort_ms"] * 1e3),
+               f"{c['value']:.2f}", f"{c['limit']:.2f}", verdict(c)]
+              for c in of_kind(found, "start")]
+    memory = [[c["what"], f"{c['mb']:.0f} MiB", f"{c['ort_mb']:.0f} MiB", f"{c['value']:.2f}",
+               f"{c['limit']:.2f}", verdict(c)] for c in of_kind(found, "memory")]
+    other = [[c["what"], f"{c['value']:.6g}", f"{c['limit']:.6g}", verdict(c)]
+             for c in found.checks if c["kind"] == "plain" or "cosine" in c["what"]]
+    return together(
+        table(["case", "peer", "threads", "us", "onnxruntime us", "ratio", "at most", ""], times),
+        table(["memory", "rlx", "onnxruntime", "ratio", "at most", ""], memory),
+        table(["also", "value", "bar", ""], other))
 
 
 def busy(found, _):
     alone = {c["case"]: c for c in of_kind(found, "alone")}
-    return table(["case", "quiet us", "neighbour us", "one thread us", "/ quiet", "/ one thread", ""],
-                 [[c["case"], us(c["quiet_us"]), us(c["us"]), us(c["alone_us"]), f"{c['value']:.2f}",
-                   f"{alone[c['case']]['value']:.2f}",
-                   verdict({"ok": c["ok"] and alone[c["case"]]["ok"]})]
-                  for c in of_kind(found, "busy")])
+    heads = ["case", "quiet us", "neighbour us", "one thread us", "/ quiet", "/ one thread", ""]
+    return table(heads, [[c["case"], us(c["quiet_us"]), us(c["us"]), us(c["alone_us"]),
+                          f"{c['value']:.2f}", f"{alone[c['case']]['value']:.2f}",
+                          verdict({"ok": c["ok"] and alone[c["case"]]["ok"]})]
+                         for c in of_kind(found, "busy")])
 
 
 def keys(found, kernels):
@@ -100,7 +107,7 @@ PARTS = {"machine": machine, "bars": bars, "busy": busy, "peers": peers, "kernel
 
 
 def tables(found, names):
-    return "\n\n".join(part(found, names) for part in PARTS.values())
+    return together(*(part(found, names) for part in PARTS.values()))
 
 
 def write(found, names, docs):
@@ -128,10 +135,11 @@ def chart(found):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
            f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11" fill="{INK}">',
            f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-           '<text x="8" y="16" font-size="13">Time as part of that of onnxruntime (less is better); '
-           'case, peer, threads; the tick is the bar</text>',
+           '<text x="8" y="16" font-size="13">Time as part of that of onnxruntime (less is better);'
+           ' case, peer, threads; the tick is the bar</text>',
            f'<line x1="{one:.1f}" y1="{TOP - 8}" x2="{one:.1f}" y2="{height - 8}" '
-           f'stroke="{FAINT}"/>', f'<text x="{one:.1f}" y="{TOP - 12}" text-anchor="middle">1</text>']
+           f'stroke="{FAINT}"/>',
+           f'<text x="{one:.1f}" y="{TOP - 12}" text-anchor="middle">1</text>']
     for i, (label, c) in enumerate(shown):
         y, length, limit = TOP + LINE * i, scale * c["value"], LEFT + scale * c["limit"]
         out += [f'<text x="{LEFT - 8}" y="{y + 11}" text-anchor="end">{label}</text>',

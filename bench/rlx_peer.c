@@ -1,8 +1,9 @@
-/* bench/rlx_peer.c: `rlx_peer MODEL INPUTS OUTPUT THREADS [bf16|mlx]`: rlx as peer.h says, called from
- * C as a program would: a compiled model, and tensors for inputs and results that are bound once.
+/* bench/rlx_peer.c: `rlx_peer MODEL INPUTS OUTPUT THREADS [bf16|mlx]`: rlx as peer.h says, called
+ * from C as a program would: a compiled model, and tensors for inputs and results that are bound
+ * once.
  *
- * INPUTS and OUTPUT are .safetensors files; an OUTPUT of "-" is not written. "bf16" is that precision;
- * "mlx" leaves all to MLX, without kernels of our own. */
+ * INPUTS and OUTPUT are .safetensors files; an OUTPUT of "-" is not written. "bf16" is that
+ * precision; "mlx" leaves all to MLX, without kernels of our own. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <rlx/rlx.h>
 

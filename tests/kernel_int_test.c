@@ -75,7 +75,7 @@ static void *aligned(size_t bytes) {
 }
 
 static void *pack(gemm_int *g, const product *p, const void *b) {
-  gemm_int_source s = {b, p->b_type, p->k, p->n, gemm_int_bytes(p->a_type, p->b_type), p->threads,
+  gemm_int_source s = {b, p->b_type, p->k, p->n, gemm_int_bytes(p->a_type, p->b_type, 0), p->threads,
                        NULL};
   void *plan = NULL;
   if (s.bytes) {

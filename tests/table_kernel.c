@@ -130,6 +130,7 @@ static void run_kernel(const kernel_case *k, int layout, uint32_t threads, bool 
   cpu_view views[TABLE_IN + TABLE_OUT];
   const void *from[TABLE_IN] = {0}, *constant[TABLE_IN] = {0};
   void *to[TABLE_OUT] = {0};
+  bool lasting[TABLE_IN] = {false};
   arena mem = {NULL};
   kernel_packs *packs;
   table_need(packs_create(&packs));
@@ -143,6 +144,7 @@ static void run_kernel(const kernel_case *k, int layout, uint32_t threads, bool 
     views[i] = in[i].view;
     from[i] = in[i].first;
     if (constants && i) constant[i] = from[i];
+    lasting[i] = i % 2; /* shared, and its own */
   }
   for (size_t i = 0; i < got->n; i++) {
     const rlx_tensor *t = k->want->out[i];
@@ -159,6 +161,7 @@ static void run_kernel(const kernel_case *k, int layout, uint32_t threads, bool 
                       .out = views + TABLE_IN,
                       .n_out = k->n->n_out,
                       .constant = constant,
+                      .lasting = lasting,
                       .threads = threads,
                       .precision = RLX_F32,
                       .mem = &mem,

@@ -38,19 +38,17 @@ static bool all_are(const rlx_tensor *t, float value) {
 
 /* y = x p0 p0 .. + p1, all of them [SIDE,SIDE], p0 being full of 1/SIDE: it keeps a constant x as
  * it is, and takes its time. So y = x + p1. */
-static rlx_exec *adder(rlx_device device, float p1) {
+static rlx_exec *adder_of(const rlx_exec_options *o, float p1) {
   rlx_graph *g;
   rlx_exec *e;
-  rlx_exec_options o = RLX_OPTIONS(rlx_exec_options);
   const rlx_dim dims[] = {SIDE, SIDE};
-  o.device = device;
   assert_int_equal(rlx_graph_create("adder", &g), RLX_OK);
   rlx_val y = rlx_input(g, "x", RLX_F32, 2, dims);
   const rlx_val p = rlx_param(g, "p0", RLX_F32, 2, dims);
   const rlx_val q = rlx_param(g, "p1", RLX_F32, 2, dims);
   for (int i = 0; i < LINKS; i++) y = rlx_matmul(g, y, p);
   rlx_graph_output(g, "y", rlx_add(g, y, q));
-  assert_int_equal(rlx_compile(g, &o, &e), RLX_OK);
+  assert_int_equal(rlx_compile(g, o, &e), RLX_OK);
   rlx_graph_free(g);
   const int64_t sizes[] = {SIDE, SIDE};
   rlx_tensor *mean = filled(2, sizes, 1.0f / SIDE), *term = filled(2, sizes, p1);
@@ -59,6 +57,12 @@ static rlx_exec *adder(rlx_device device, float p1) {
   rlx_tensor_free(mean);
   rlx_tensor_free(term);
   return e;
+}
+
+static rlx_exec *adder(rlx_device device, float p1) {
+  rlx_exec_options o = RLX_OPTIONS(rlx_exec_options);
+  o.device = device;
+  return adder_of(&o, p1);
 }
 
 static bool near(const rlx_tensor *t, float value) {
@@ -182,7 +186,9 @@ static void test_errors(void **state) {
 static void test_under_the_lock(void **state) {
   (void)state;
   const int64_t dims[] = {SIDE, SIDE};
-  rlx_exec *e = adder(RLX_DEVICE_DEFAULT, 0);
+  rlx_exec_options o = RLX_OPTIONS(rlx_exec_options);
+  o.no_kernels = true;
+  rlx_exec *e = adder_of(&o, 0);
   rlx_tensor *out = filled(2, dims, -1);
   assert_int_equal(rlx_runtime_lock(), RLX_OK);
   rlx_ticket *t = submit(e, 1, NULL), *borrows = submit(e, 2, out);

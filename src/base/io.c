@@ -1,9 +1,10 @@
 /* base/io.c: files by POSIX calls. */
-#define _XOPEN_SOURCE 700 /* realpath */
+#define _GNU_SOURCE /* realpath, madvise */
 #include "base/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,11 @@ bool io_is_there(const char *path) { return access(path, F_OK) == 0; }
 typedef struct mapping {
   io_map map; /* first: what callers see */
   atomic_uint refs;
+  struct mapping *next; /* of all that there are */
 } mapping;
 
+static mapping *mappings;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* for the list */
 static const uint8_t nothing[1];
 
 static rlx_status map_file(int fd, const char *path, uint64_t max_bytes, mapping *m) {
@@ -60,6 +64,10 @@ rlx_status io_map_open(const char *path, uint64_t max_bytes, io_map **out_map) {
     return status;
   }
   atomic_init(&m->refs, 1);
+  pthread_mutex_lock(&mutex);
+  m->next = mappings;
+  mappings = m;
+  pthread_mutex_unlock(&mutex);
   *out_map = &m->map;
   return RLX_OK;
 }
@@ -72,8 +80,26 @@ io_map *io_map_retain(io_map *map) {
 void io_map_free(void *map) {
   mapping *m = map;
   if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+  mapping **link = &mappings;
+  pthread_mutex_lock(&mutex);
+  while (*link != m) link = &(*link)->next;
+  *link = m->next;
+  pthread_mutex_unlock(&mutex);
   if (m->map.bytes) munmap((void *)(uintptr_t)m->map.data, m->map.bytes);
   mem_free(m);
+}
+
+void io_forget(const void *data, size_t bytes) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data;
+  const uintptr_t first = (from + page - 1) / page * page, end = (from + bytes) / page * page;
+  if (end <= first) return;
+  pthread_mutex_lock(&mutex);
+  for (const mapping *m = mappings; m; m = m->next) {
+    const uintptr_t begin = (uintptr_t)m->map.data;
+    if (from >= begin && bytes <= m->map.bytes && from - begin <= m->map.bytes - bytes)
+      madvise((void *)first, end - first, MADV_DONTNEED); /* never written, so it can be read again */
+  }
+  pthread_mutex_unlock(&mutex);
 }
 
 /* --- writing */

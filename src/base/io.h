@@ -16,6 +16,9 @@ typedef struct io_map {
 rlx_status io_map_open(const char *path, uint64_t max_bytes, io_map **out_map);
 io_map *io_map_retain(io_map *m);
 void io_map_free(void *m); /* an io_map; void so that it can serve as a release function */
+/* These bytes will hardly be read again: where they are part of a mapped file, the memory that its
+ * pages took is given back. Reading them still works. */
+void io_forget(const void *data, size_t bytes);
 
 /* A file being written aside; io_write_commit renames it into place, io_write_abort removes it.
  * Errors are sticky until commit. */

@@ -3,10 +3,13 @@
 
 #include "cpu/conv_plan.h"
 
-enum { BLOCK_STEP = 24, TASKS = 4, SMALL = 1 << 20 };
+enum { LEAST_BLOCK = 24, TASKS = 4, SMALL = 1 << 20, TASK = 1 << 19 };
+
+/* What a tile of one vector takes longer than others, since loads are its limit. */
+static const double LOADS = 0.25;
 
 /* The number of vectors in a panel that computes least in vain: a tile takes the same time however
- * few of its places and columns are wanted. With one vector loads are the limit. */
+ * few of its places and columns are wanted. */
 static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
   static const int8_t order[] = {2, 3, 1};
   int64_t best = 0;
@@ -14,12 +17,11 @@ static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
   for (size_t i = 0; i < sizeof order; i++) {
     const int64_t v = order[i], rows = cpu_table()->conv_rows(v);
     const int64_t panels = divide_up(width, v * lanes);
-    const int64_t tail = divide_up(width, lanes) - (panels - 1) * v;
-    const int64_t tail_rows = cpu_table()->conv_rows(tail);
-    double cost = places == 1 ? (double)divide_up(width, lanes)
-                              : (double)divide_up(places, rows) *
-                                    (double)(rows * v * (panels - 1) + tail_rows * tail);
-    if (v == 1) cost *= 1.25;
+    const int64_t all = divide_up(width, lanes), tail = all - (panels - 1) * v;
+    double cost = (double)all + (tail == 1 ? LOADS : 0);
+    if (v == 1) cost = (double)all * (1 + LOADS);
+    if (v > all) continue;
+    if (places > 1) cost *= (double)(divide_up(places, rows) * rows);
     if (best && cost >= least) continue;
     best = v;
     least = cost;
@@ -67,19 +69,34 @@ static void spread(conv_plan *p) {
   p->form.taps = 1;
 }
 
+/* Where every window is one place, all places are neighbours along one axis. */
+static void flatten(conv_shape *s) {
+  int64_t places = s->images;
+  for (int i = 0; i < CONV_AXES; i++) {
+    const conv_axis *a = &s->axis[i];
+    if (a->kernel != 1 || a->stride != 1 || a->before != 0 || a->in != a->out) return;
+    places *= a->in;
+  }
+  for (int i = 0; i < CONV_AXES; i++) s->axis[i].in = s->axis[i].out = 1;
+  s->axis[CONV_AXES - 1].in = s->axis[CONV_AXES - 1].out = places;
+  s->images = 1;
+}
+
 /* Columns of panel i of a group: all, or as many whole vectors as the rest needs. */
 int64_t panel_columns(const conv_form *f, int64_t i) {
   const int64_t panel = f->vectors * f->lanes, rest = f->width - i * panel;
-  return rest < panel ? divide_up(rest, f->lanes) * f->lanes : panel;
+  return rest < panel ? round_up(rest, f->lanes) : panel;
 }
 
 void conv_choose(const conv_shape *shape, uint32_t threads, conv_plan *out_plan) {
   conv_plan *p = out_plan;
   conv_form *f = &p->form;
   const conv_shape *s = &p->s;
-  int64_t places = shape->images, phases = 1;
+  int64_t places, phases = 1;
   *p = (conv_plan){.s = *shape, .form = form_of(shape), .channels = shape->out, .panels = 1};
   spread(p);
+  if (!s->transposed && s->out == p->channels) flatten(&p->s);
+  places = s->images;
   for (int i = 0; i < CONV_AXES; i++) {
     p->phases[i] = s->transposed ? at_most(s->axis[i].stride, s->axis[i].out) : 1;
     places *= divide_up(s->axis[i].out, p->phases[i]);
@@ -91,21 +108,24 @@ void conv_choose(const conv_shape *shape, uint32_t threads, conv_plan *out_plan)
   p->packed = f->taps * f->depth * f->width;
   if (f->vectors) {
     p->panels = divide_up(f->width, f->vectors * f->lanes);
-    p->packed = f->taps * f->depth * divide_up(f->width, f->lanes) * f->lanes;
+    p->packed = f->taps * f->depth * round_up(f->width, f->lanes);
   }
   p->joined = f->vectors && s->groups == 1 && !s->transposed && s->axis[2].dilation == 1;
   const double work = (double)(f->taps * f->depth) * (double)(places * s->out);
   p->threads = work < SMALL ? 1 : threads;
   const int64_t tasks = p->threads == 1 ? 1 : (int64_t)p->threads * TASKS;
-  p->block = places * phases < tasks * CONV_BLOCK ? BLOCK_STEP : CONV_BLOCK;
+  const int64_t most = at_most(depthwise ? DEPTH_BLOCK : CONV_BLOCK,
+                               at_least(LEAST_BLOCK, places * phases / tasks));
+  p->block = round_up(divide_up(places, divide_up(places, most)), p->rows);
   p->blocks = divide_up(places, p->block);
+  p->chunks = at_most(p->blocks, divide_up(at_least(tasks, (int64_t)(work / TASK)), phases));
   p->parts = at_most(p->panels * f->groups, divide_up(tasks, p->blocks * phases));
   if (p->s.out != p->channels) p->parts = 1;
 }
 
 int64_t conv_zeros(const conv_plan *p) {
-  const int64_t channels = p->s.in > p->s.out ? p->s.in : p->s.out;
-  return channels * (int64_t)sizeof(float);
+  const int64_t panel = p->form.vectors * p->form.lanes; /* of a bias that is not there */
+  return at_least(at_least(p->s.in, p->s.out), panel) * (int64_t)sizeof(float);
 }
 int64_t conv_packed(const conv_plan *p) {
   return (p->form.groups * p->packed + 1) * (int64_t)sizeof(float);

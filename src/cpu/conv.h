@@ -1,15 +1,15 @@
 /* cpu/conv.h: convolutions of f32 images that lie channels last, any groups, one to three spatial
  * axes, and their transposes.
  *
- * Every one is a sum over taps of products of short rows; windows are not copied. A block of places
- * of the result gets a table of pointers, one per place and tap, padding being a row of zeros; the
- * loops of cpu/loops/conv.c then go over tiles of a few places times a panel of a few vectors of
- * channels. A transposed convolution is as many convolutions as its strides have remainders
+ * Every one is a sum over taps of products of short rows; windows are not copied. The loops of
+ * cpu/loops/conv.c go over tiles of a few places of the result times a panel of a few vectors of
+ * channels. Where all windows of a tile lie within x, its taps are as far from each place; else it
+ * gets a table of pointers, one per place and tap, padding being a row of zeros. A transposed convolution is as many convolutions as its strides have remainders
  * (phases), each with the taps that meet its places; where its windows do not overlap it is one
  * convolution that makes all places under a window at once.
  *
- * Exactness: each element is one chain of K multiply-adds in f32, so it is within (K + 1) 2^-24 of
- * the sum of the |x w|, whatever the number of threads. Padding is multiplied as zeros are: an
+ * Exactness: each element is a sum of K multiply-adds in f32 in some order, so it is within
+ * (K + 1) 2^-24 of the sum of the |x w|, whatever the number of threads. Padding is multiplied as zeros are: an
  * infinite weight gives NaN there. */
 #ifndef CPU_CONV_H
 #define CPU_CONV_H
@@ -49,7 +49,7 @@ typedef struct conv_plan {
   int64_t phases[CONV_AXES]; /* per axis */
   int64_t rows;              /* places of a tile */
   int64_t block, blocks;     /* places of a block, blocks of a phase */
-  int64_t parts;             /* of all panels: what one task does */
+  int64_t chunks, parts;     /* of a phase's blocks, of all panels: what one task does */
   bool joined;               /* taps along the last axis are neighbours in memory */
   uint32_t threads;
   const float *weights;      /* packed; NULL: operand 1 is packed first, into scratch */
@@ -74,12 +74,13 @@ rlx_status conv_run(const void *state, const cpu_run *run, const void *const *in
 /* What the loops get: as many places as a tile has, or fewer, times one panel (conv_dense) or all
  * channels (conv_depth). */
 typedef struct conv_tile {
-  const float *const *rows; /* [places][taps] */
+  const float *const *rows; /* [a tile's places][taps]; with delta: [a tile's places] */
+  const int64_t *delta;     /* or NULL; tap t of a place is delta[t * step] elements further */
   const int64_t *at;        /* the packed row where the weights of tap t begin: at[t * step] */
   int64_t taps, step;
   int64_t depth, shift; /* elements of a row of x, and where they begin */
   const float *weights, *bias;
-  int64_t vectors, width; /* of the panel; columns that are wanted */
+  int64_t whole, vectors, width; /* of most panels, of this one; columns that are wanted */
   int64_t places;
   float *const *to;
   int64_t column;

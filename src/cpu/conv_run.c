@@ -1,16 +1,16 @@
-/* cpu/conv_run.c: a convolution at work: tables of pointers for blocks of places, and what goes
+/* cpu/conv_run.c: a convolution at work: where the windows of a block of places look, and what goes
  * around the tiles. */
 #include <string.h>
 
 #include "base/threads.h"
 #include "cpu/conv_plan.h"
 
-enum { MOST_PANEL = 48, MOST_TILES = CONV_BLOCK / 4, LAST = CONV_AXES - 1 };
+enum { MOST_PANEL = 48, MOST_TILES = DEPTH_BLOCK / 6, LAST = CONV_AXES - 1, LINE = 64 };
 
-/* A tap of a phase: how far from the place of a window, along each axis and in elements. */
-typedef struct conv_tap {
-  int64_t move[CONV_AXES], delta;
-} conv_tap;
+/* A tap along one axis that a phase has: its number, and how far it is from a window's place. */
+typedef struct conv_move {
+  int64_t tap, by;
+} conv_move;
 
 /* Where the window at a place looks, and which place of the result it is. */
 typedef struct conv_spot {
@@ -30,18 +30,19 @@ typedef struct conv_job {
 /* A worker's piece of scratch, and the block that it is at. */
 typedef struct conv_block {
   const conv_job *job;
-  conv_tap *taps; /* of the phase */
-  int64_t *at;    /* packed row of each */
+  int64_t *delta, *at; /* of the phase's taps: elements from the window's place, packed row */
+  conv_move *moves[CONV_AXES];
+  int64_t n_moves[CONV_AXES], least[CONV_AXES], most[CONV_AXES];
   const float **rows;
   float *acc;  /* [places][columns of a part], where something comes behind */
   float *line; /* results that have been spread, for the epilogue */
-  int64_t n_taps, least[CONV_AXES], most[CONV_AXES]; /* moves */
+  int64_t n_taps;
   int64_t phase[CONV_AXES], counts[CONV_AXES];       /* places of the phase per axis */
   int64_t place[1 + CONV_AXES];                      /* image, then the axes */
   int64_t steps[CONV_AXES];                          /* in x, from place to place */
   int64_t n;                                         /* places */
-  conv_spot spots[CONV_BLOCK];
-  float *to[CONV_BLOCK];
+  conv_spot spots[DEPTH_BLOCK];
+  float *to[DEPTH_BLOCK];
   conv_tile tiles[MOST_TILES];
   int64_t n_tiles;
 } conv_block;
@@ -53,19 +54,25 @@ static int64_t part_columns(const conv_plan *p) {
   return at_most(p->s.out, divide_up(p->panels * p->form.groups, p->parts) * panel);
 }
 
-static int64_t round_up(int64_t bytes) { return divide_up(bytes, 64) * 64; }
 static int64_t taps_bytes(const conv_plan *p) {
-  return round_up(p->form.taps * (int64_t)(sizeof(conv_tap) + sizeof(int64_t)));
+  int64_t moves = 0;
+  for (int i = 0; i < CONV_AXES; i++) moves += p->s.axis[i].kernel;
+  return round_up(2 * p->form.taps * (int64_t)sizeof(int64_t) +
+                      moves * (int64_t)sizeof(conv_move),
+                  LINE);
 }
 static int64_t rows_bytes(const conv_plan *p) {
-  return round_up(p->block * p->form.taps * (int64_t)sizeof(float *));
+  return round_up(p->block * p->form.taps * (int64_t)sizeof(float *), LINE);
 }
 static bool is_spread(const conv_plan *p) { return p->s.out != p->channels; }
+/* Are sums made where the results will lie? */
+static bool is_direct(const conv_plan *p) {
+  return !is_spread(p) && (!p->epilogue || p->unit == (int64_t)sizeof(float));
+}
 
 static int64_t acc_bytes(const conv_plan *p) {
-  return p->epilogue || is_spread(p)
-             ? round_up(p->block * part_columns(p) * (int64_t)sizeof(float))
-             : 0;
+  if (is_direct(p)) return 0;
+  return round_up(p->block * part_columns(p) * (int64_t)sizeof(float), LINE);
 }
 static int64_t piece_bytes(const conv_plan *p) {
   return taps_bytes(p) + rows_bytes(p) + acc_bytes(p) * (is_spread(p) ? 2 : 1);
@@ -78,8 +85,10 @@ int64_t conv_scratch(const conv_plan *p) {
 static void block_begin(conv_block *b, const conv_job *job, size_t worker) {
   char *piece = job->scratch + (int64_t)worker * piece_bytes(job->p);
   b->job = job;
-  b->taps = (conv_tap *)piece;
-  b->at = (int64_t *)(b->taps + job->p->form.taps);
+  b->delta = (int64_t *)piece;
+  b->at = b->delta + job->p->form.taps;
+  b->moves[0] = (conv_move *)(b->at + job->p->form.taps);
+  for (int i = 1; i < CONV_AXES; i++) b->moves[i] = b->moves[i - 1] + job->p->s.axis[i - 1].kernel;
   b->rows = (const float **)(piece + taps_bytes(job->p));
   b->acc = (float *)(piece + taps_bytes(job->p) + rows_bytes(job->p));
   b->line = b->acc + acc_bytes(job->p) / (int64_t)sizeof(float);
@@ -87,42 +96,38 @@ static void block_begin(conv_block *b, const conv_job *job, size_t worker) {
 
 /* --- the taps of a phase */
 
-static bool axis_tap(const conv_shape *s, int i, int64_t phase, int64_t t, int64_t *move) {
+static void find_moves(conv_block *b, int i) {
+  const conv_shape *s = &b->job->p->s;
   const conv_axis *a = &s->axis[i];
-  *move = t * a->dilation - a->before;
-  if (!s->transposed) return true;
-  const int64_t reach = phase - *move;
-  *move = reach / a->stride;
-  return reach % a->stride == 0;
-}
-
-static void add_tap(conv_block *b, const conv_tap *tap, int64_t at) {
-  for (int i = 0; i < CONV_AXES; i++) {
-    const int64_t v = tap->move[i];
-    if (b->n_taps == 0 || v < b->least[i]) b->least[i] = v;
-    if (b->n_taps == 0 || v > b->most[i]) b->most[i] = v;
+  int64_t n = 0;
+  b->least[i] = b->most[i] = 0;
+  for (int64_t t = 0; t < a->kernel; t++) {
+    int64_t by = t * a->dilation - a->before;
+    if (s->transposed) {
+      const int64_t reach = b->phase[i] - by;
+      if (reach % a->stride != 0) continue;
+      by = reach / a->stride;
+    }
+    if (n == 0 || by < b->least[i]) b->least[i] = by;
+    if (n == 0 || by > b->most[i]) b->most[i] = by;
+    b->moves[i][n++] = (conv_move){t, by};
   }
-  b->at[b->n_taps] = at;
-  b->taps[b->n_taps++] = *tap;
+  b->n_moves[i] = n;
 }
 
 static void find_taps(conv_block *b) {
   const conv_plan *p = b->job->p;
-  const conv_shape *s = &p->s;
-  const conv_axis *a = s->axis;
-  conv_tap tap;
+  const conv_axis *a = p->s.axis;
+  for (int i = 0; i < CONV_AXES; i++) find_moves(b, i);
   b->n_taps = 0;
-  for (int64_t i = 0; i < a[0].kernel; i++) {
-    if (!axis_tap(s, 0, b->phase[0], i, &tap.move[0])) continue;
-    for (int64_t j = 0; j < a[1].kernel; j++) {
-      if (!axis_tap(s, 1, b->phase[1], j, &tap.move[1])) continue;
-      for (int64_t k = 0; k < a[2].kernel; k++) {
-        if (!axis_tap(s, 2, b->phase[2], k, &tap.move[2])) continue;
-        tap.delta = ((tap.move[0] * a[1].in + tap.move[1]) * a[2].in + tap.move[2]) * s->in;
-        add_tap(b, &tap, ((i * a[1].kernel + j) * a[2].kernel + k) * p->form.depth);
+  for (int64_t i = 0; i < b->n_moves[0]; i++)
+    for (int64_t j = 0; j < b->n_moves[1]; j++)
+      for (int64_t k = 0; k < b->n_moves[2]; k++) {
+        const conv_move *u = &b->moves[0][i], *v = &b->moves[1][j], *w = &b->moves[2][k];
+        b->delta[b->n_taps] = ((u->by * a[1].in + v->by) * a[2].in + w->by) * p->s.in;
+        b->at[b->n_taps++] =
+            ((u->tap * a[1].kernel + v->tap) * a[2].kernel + w->tap) * p->form.depth;
       }
-    }
-  }
 }
 
 /* --- the places of a block */
@@ -157,9 +162,9 @@ static void add_places(conv_block *b, int64_t run) {
 static void find_places(conv_block *b, int64_t n) {
   b->n = 0;
   while (b->n < n) {
-    const int64_t left = b->counts[LAST] - b->place[1 + LAST];
-    add_places(b, at_most(left, n - b->n));
-    b->place[1 + LAST] = b->counts[LAST];
+    const int64_t run = at_most(b->counts[LAST] - b->place[1 + LAST], n - b->n);
+    add_places(b, run);
+    b->place[1 + LAST] += run;
     for (int i = LAST; i >= 0 && b->place[1 + i] == b->counts[i]; i--) {
       b->place[1 + i] = 0;
       b->place[i]++;
@@ -167,32 +172,38 @@ static void find_places(conv_block *b, int64_t n) {
   }
 }
 
+static bool lies_in(const conv_axis *a, int64_t at) { return (uint64_t)at < (uint64_t)a->in; }
+
 static void edge_rows(const conv_block *b, const conv_spot *spot, const float **rows) {
-  const conv_plan *p = b->job->p;
-  for (int64_t t = 0; t < b->n_taps; t++) {
-    const conv_tap *tap = &b->taps[t];
-    bool inside = true;
-    for (int i = 0; i < CONV_AXES; i++)
-      inside = inside && (uint64_t)(spot->at[i] + tap->move[i]) < (uint64_t)p->s.axis[i].in;
-    rows[t] = inside ? b->job->x + (spot->offset + tap->delta) : p->zeros;
-  }
+  const conv_axis *a = b->job->p->s.axis;
+  const float *x = b->job->x + spot->offset, *zeros = b->job->p->zeros;
+  const int64_t *delta = b->delta;
+  for (int64_t t = 0; t < b->n_taps && spot->inside; t++) rows[t] = x + delta[t];
+  for (int64_t i = 0; i < b->n_moves[0] && !spot->inside; i++)
+    for (int64_t j = 0; j < b->n_moves[1]; j++) {
+      const bool inside = lies_in(&a[0], spot->at[0] + b->moves[0][i].by) &&
+                          lies_in(&a[1], spot->at[1] + b->moves[1][j].by);
+      for (int64_t k = 0; k < b->n_moves[2]; k++, delta++)
+        *rows++ =
+            inside && lies_in(&a[2], spot->at[2] + b->moves[2][k].by) ? x + *delta : zeros;
+    }
 }
 
-/* The table of a tile. Where all windows lie within x, taps along the last axis become one. */
-static void tile_rows(conv_block *b, conv_tile *tile, const float **rows, const conv_spot *spots) {
-  bool joined = b->job->p->joined;
-  for (int64_t m = 0; m < tile->places; m++) joined = joined && spots[m].inside;
-  tile->step = joined ? b->job->p->s.axis[2].kernel : 1;
+/* Where all windows lie within x, no table is needed, and taps along the last axis become one. */
+static void tile_rows(const conv_block *b, conv_tile *tile, const float **rows,
+                      const conv_spot *spots) {
+  const conv_plan *p = b->job->p;
+  bool inside = true;
+  for (int64_t m = 0; m < tile->places; m++) inside = inside && spots[m].inside;
+  tile->step = inside && p->joined ? p->s.axis[LAST].kernel : 1;
   tile->taps = b->n_taps / tile->step;
-  tile->depth = b->job->p->form.depth * tile->step;
+  tile->depth = p->form.depth * tile->step;
+  tile->delta = inside ? b->delta : NULL;
   tile->rows = rows;
-  for (int64_t m = 0; m < tile->places; m++, rows += tile->taps) {
-    if (!spots[m].inside) {
-      edge_rows(b, &spots[m], rows);
-      continue;
-    }
-    const float *x = b->job->x + spots[m].offset;
-    for (int64_t t = 0; t < tile->taps; t++) rows[t] = x + b->taps[t * tile->step].delta;
+  for (int64_t m = 0; m < p->rows; m++) {
+    const conv_spot *spot = &spots[at_most(m, tile->places - 1)];
+    if (inside) rows[m] = b->job->x + spot->offset;
+    else edge_rows(b, spot, rows + m * b->n_taps);
   }
 }
 
@@ -202,31 +213,38 @@ static void make_tiles(conv_block *b) {
   b->n_tiles = 0;
   for (int64_t m = 0; m < b->n; m += p->rows, rows += p->rows * p->form.taps) {
     conv_tile *tile = &b->tiles[b->n_tiles++];
-    *tile = (conv_tile){.at = b->at, .places = at_most(p->rows, b->n - m), .to = b->to + m};
+    tile->at = b->at;
+    tile->places = at_most(p->rows, b->n - m);
+    tile->to = b->to + m;
+    tile->shift = tile->column = 0;
     tile_rows(b, tile, rows, b->spots + m);
   }
 }
 
 /* --- blocks */
 
-/* Takes the block's phase and first place; returns how many places it has. */
-static int64_t block_find(conv_block *b, int64_t block) {
+/* Returns how many places the phase has. */
+static int64_t phase_begin(conv_block *b, int64_t phase) {
   const conv_plan *p = b->job->p;
-  int64_t phase = block / p->blocks, first = block % p->blocks * p->block, places = p->s.images;
+  int64_t places = p->s.images;
   for (int i = CONV_AXES - 1; i >= 0; i--) {
     b->phase[i] = phase % p->phases[i];
     b->steps[i] = p->s.transposed ? 1 : p->s.axis[i].stride;
     b->counts[i] = divide_up(p->s.axis[i].out - b->phase[i], p->phases[i]);
-    phase /= p->phases[i];
     places *= b->counts[i];
+    phase /= p->phases[i];
   }
-  const int64_t n = at_most(p->block, places - first);
+  find_taps(b);
+  return places;
+}
+
+/* Goes to a place of the phase; find_places goes on from there. */
+static void go_to(conv_block *b, int64_t place) {
   for (int i = CONV_AXES; i > 0; i--) {
-    b->place[i] = first % b->counts[i - 1];
-    first /= b->counts[i - 1];
+    b->place[i] = place % b->counts[i - 1];
+    place /= b->counts[i - 1];
   }
-  b->place[0] = first;
-  return n;
+  b->place[0] = place;
 }
 
 /* Panel `strip` of all groups' for all tiles; results go to column - base. */
@@ -236,17 +254,18 @@ static void run_strip(conv_block *b, int64_t strip, int64_t base) {
   const int64_t group = strip / p->panels, panel = strip % p->panels;
   const int64_t first = panel * f->vectors * f->lanes, columns = panel_columns(f, panel);
   const int64_t width = at_most(columns, f->width - first), column = group * f->width + first;
-  float edge[MOST_PANEL] = {0};
-  const float *bias = edge;
+  float edge[MOST_PANEL];
+  const float *bias = b->job->bias ? edge : p->zeros;
   if (b->job->bias && width == columns && !is_spread(p)) bias = b->job->bias + column;
   else
-    for (int64_t i = 0; i < width && b->job->bias; i++)
-      edge[i] = b->job->bias[(column + i) % p->channels];
+    for (int64_t i = 0; i < columns && b->job->bias; i++)
+      edge[i] = i < width ? b->job->bias[(column + i) % p->channels] : 0;
   for (int64_t i = 0; i < b->n_tiles; i++) {
     conv_tile *tile = &b->tiles[i];
     tile->shift = group * f->depth;
     tile->weights = b->job->weights + group * p->packed + first * f->taps * f->depth;
     tile->bias = bias;
+    tile->whole = f->vectors;
     tile->vectors = columns / f->lanes;
     tile->width = width;
     tile->column = column - base;
@@ -261,8 +280,8 @@ static void run_depth(conv_block *b) {
     tile->weights = b->job->weights;
     tile->bias = b->job->bias ? b->job->bias : p->zeros;
     tile->width = p->form.width;
-    cpu_table()->conv_depth(tile);
   }
+  cpu_table()->conv_depth(b->tiles, b->n_tiles);
 }
 
 static int64_t strip_column(const conv_plan *p, int64_t strip) {
@@ -306,32 +325,44 @@ static void finish(const conv_block *b, int64_t base, int64_t columns) {
   const int64_t together = columns == p->s.out && !p->s.transposed ? b->n : 1;
   for (int64_t m = 0; m < b->n && p->epilogue; m += together) {
     const int64_t first = b->spots[m].result * p->s.out + base;
-    tile_finish_span(p->epilogue, job->in, first, together * columns, b->to[m],
+    const float *acc = b->to[m] + (is_direct(p) ? base : 0);
+    tile_finish_span(p->epilogue, job->in, first, together * columns, acc,
                      (char *)job->y + first * p->unit);
   }
 }
 
-/* Task i: a block of places times a part of the panels. */
+/* A block of places times strips [first, end). */
+static void block_run(conv_block *b, int64_t n, int64_t first, int64_t end) {
+  const conv_job *job = b->job;
+  const conv_plan *p = job->p;
+  const int64_t base = strip_column(p, first);
+  const int64_t strips = p->panels * p->form.groups;
+  const int64_t columns = (end == strips ? p->s.out : strip_column(p, end)) - base;
+  const bool direct = is_direct(p);
+  find_places(b, n);
+  make_tiles(b);
+  for (int64_t m = 0; m < n; m++)
+    b->to[m] = direct ? (float *)job->y + b->spots[m].result * p->s.out : b->acc + m * columns;
+  if (p->form.vectors == 0) run_depth(b);
+  for (int64_t i = first; i < end && p->form.vectors; i++) run_strip(b, i, direct ? 0 : base);
+  finish(b, base, columns);
+}
+
+/* A chunk of a phase's blocks times a part of the panels. */
 static void task_run(void *ctx, size_t task, size_t worker) {
   const conv_job *job = ctx;
   const conv_plan *p = job->p;
   const int64_t part = (int64_t)task % p->parts, strips = p->panels * p->form.groups;
-  const int64_t first = part * strips / p->parts, end = (part + 1) * strips / p->parts;
-  const int64_t base = strip_column(p, first);
-  const int64_t columns = (end == strips ? p->s.out : strip_column(p, end)) - base;
-  const bool direct = !p->epilogue && !is_spread(p);
+  const int64_t rest = (int64_t)task / p->parts, chunk = rest % p->chunks;
   conv_block b;
   block_begin(&b, job, worker);
-  const int64_t n = block_find(&b, (int64_t)task / p->parts);
-  if (n <= 0) return;
-  find_taps(&b);
-  find_places(&b, n);
-  make_tiles(&b);
-  for (int64_t m = 0; m < n; m++)
-    b.to[m] = direct ? (float *)job->y + b.spots[m].result * p->s.out : b.acc + m * columns;
-  if (p->form.vectors == 0) run_depth(&b);
-  for (int64_t i = first; i < end && p->form.vectors; i++) run_strip(&b, i, direct ? 0 : base);
-  finish(&b, base, columns);
+  const int64_t places = phase_begin(&b, rest / p->chunks);
+  const int64_t end = at_most(places, (chunk + 1) * p->blocks / p->chunks * p->block);
+  int64_t at = chunk * p->blocks / p->chunks * p->block;
+  go_to(&b, at);
+  for (; at < end; at += p->block)
+    block_run(&b, at_most(p->block, end - at), part * strips / p->parts,
+              (part + 1) * strips / p->parts);
 }
 
 rlx_status conv_run(const void *state, const cpu_run *run, const void *const *in,
@@ -343,7 +374,7 @@ rlx_status conv_run(const void *state, const cpu_run *run, const void *const *in
     conv_pack(&p->form, in[1], packed);
     job.weights = packed;
   }
-  int64_t tasks = p->blocks * p->parts;
+  int64_t tasks = p->chunks * p->parts;
   for (int i = 0; i < CONV_AXES; i++) tasks *= p->phases[i];
   threads_run(p->threads, (size_t)tasks, task_run, &job);
   return RLX_OK;

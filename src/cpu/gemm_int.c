@@ -11,9 +11,8 @@
 #include "cpu/gemm_int_pack.h"
 
 enum {
-  ROWS = 16,          /* of a task: with their sums they stay in the first cache */
-  ROWS_VARIABLE = 64, /* the same where each task packs b for itself */
-  COLUMNS_MOST = 512,
+  ROWS = 64, /* of a task, and columns: their sums stay in the first cache */
+  COLUMNS_MOST = 128,
   COLUMNS_LEAST = 64,
   TASKS = 4,                /* for each thread */
   WORK_ALONE = 3 * 1000000, /* products that are not worth waking a thread for */
@@ -32,9 +31,8 @@ static bool in_place(const gemm_int *p) {
 
 void gemm_int_prepare(gemm_int *p, uint32_t threads, size_t *out_scratch) {
   const double work = (double)p->batch * (double)p->m * (double)p->n * (double)p->k;
-  const int64_t most = p->weights ? ROWS : ROWS_VARIABLE;
   p->threads = work < WORK_ALONE ? 1 : threads;
-  p->rows = p->m < most ? p->m : most;
+  p->rows = p->m < ROWS ? p->m : ROWS;
   p->columns = p->n < COLUMNS_MOST ? up_to(p->n, GEMM_INT_COLUMNS) : COLUMNS_MOST;
   while (p->threads > 1 && p->columns > COLUMNS_LEAST &&
          p->batch * parts(p->m, p->rows) * parts(p->n, p->columns) < TASKS * p->threads)

@@ -150,7 +150,8 @@ static rlx_status init(rlx_exec *e, const rlx_graph *graph, const rlx_exec_optio
   RLX_TRY(compile_subgraphs(e, o));
   RLX_TRY(stages_make(e->graph, &e->stages));
   e->params = mem_new(e->graph->params.n + 1, sizeof *e->params);
-  if (!e->params) return status_memory(0);
+  e->changing = mem_new(e->graph->params.n + 1, sizeof *e->changing);
+  if (!e->params || !e->changing) return status_memory(0);
   return add_residents(e, e);
 }
 
@@ -188,6 +189,7 @@ void rlx_exec_free(rlx_exec *e) {
   vec_free(&e->variants);
   for (size_t i = 0; e->params && i < e->graph->params.n; i++) resident_free(e->params[i]);
   mem_free(e->params);
+  mem_free(e->changing);
   for (size_t i = 0; i < e->residents.n; i++) resident_free(e->residents.data[i]);
   vec_free(&e->residents);
   map_free(&e->constants);
@@ -256,6 +258,38 @@ static rlx_status check_param(const rlx_graph *g, const char *name, const rlx_te
   return RLX_OK;
 }
 
+/* With the mutex held. What kernels made of the old value is found by its address, so it stays. */
+static rlx_status replace_param(rlx_exec *e, size_t index, resident *fresh, resident **out_old) {
+  resident *old = e->params[index];
+  const bool constant = old && e->kernels && !e->changing[index];
+  if (constant && !vec_push(&e->residents, old)) return status_memory(sizeof old);
+  e->params[index] = fresh;
+  e->changing[index] = old != NULL;
+  *out_old = constant ? NULL : old;
+  return RLX_OK;
+}
+
+/* Variants that hold the old value as a constant go with it. */
+static rlx_status set_param(rlx_exec *e, size_t index, resident *fresh) {
+  resident *old = NULL;
+  variant **stale = NULL;
+  size_t n_stale = 0;
+  pthread_mutex_lock(&e->mutex);
+  const bool constant = e->params[index] && !e->changing[index];
+  const rlx_status status = replace_param(e, index, fresh, &old);
+  if (constant && status == RLX_OK) {
+    stale = e->variants.data;
+    n_stale = e->variants.n;
+    e->variants.data = NULL;
+    e->variants.n = e->variants.cap = 0;
+  }
+  pthread_mutex_unlock(&e->mutex);
+  for (size_t i = 0; i < n_stale; i++) variant_free(stale[i]);
+  mem_free(stale);
+  resident_free(status == RLX_OK ? old : fresh);
+  return status;
+}
+
 rlx_status rlx_exec_set_param(rlx_exec *e, const char *name, rlx_tensor *value) {
   size_t index;
   resident *r;
@@ -263,11 +297,6 @@ rlx_status rlx_exec_set_param(rlx_exec *e, const char *name, rlx_tensor *value) 
     return status_set(RLX_ERROR_ARGUMENT, "rlx_exec_set_param: an argument is NULL");
   rlx_status status = check_param(e->graph, name, value, &index);
   if (status == RLX_OK) status = resident_create(value, &r);
-  if (status != RLX_OK) return exec_fail(e, status);
-  pthread_mutex_lock(&e->mutex);
-  resident *old = e->params[index];
-  e->params[index] = r;
-  pthread_mutex_unlock(&e->mutex);
-  resident_free(old);
-  return RLX_OK;
+  if (status == RLX_OK) status = set_param(e, index, r);
+  return status == RLX_OK ? RLX_OK : exec_fail(e, status);
 }

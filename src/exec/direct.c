@@ -2,6 +2,7 @@
  * where they change. */
 #include "exec/direct.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/span.h"
@@ -117,8 +118,13 @@ static size_t offset_of(const layout_buffer *b) {
 static const void *constant_of(const direct_setup *s, const layout *l, uint32_t buffer) {
   const layout_buffer *b = &l->buffers.data[buffer], *base = &l->buffers.data[b->base];
   if (!buffer || base->place != PLACE_IN) return NULL;
-  const char *data = s->constants[l->in.data[base->index].id];
+  const char *data = s->constants[l->in.data[base->index].id].data;
   return data ? data + offset_of(b) : NULL;
+}
+
+static bool is_lasting(const direct_setup *s, const layout *l, uint32_t buffer) {
+  const layout_buffer *base = &l->buffers.data[l->buffers.data[buffer].base];
+  return s->constants[l->in.data[base->index].id].lasting;
 }
 
 static bool add_patch(direct *d, uint32_t pointer, uint32_t buffer) {
@@ -140,7 +146,7 @@ static rlx_status set_pointers(direct *d, const direct_setup *s) {
   d->input_of = arena_new(&d->mem, l->in.n + 1, sizeof *d->input_of);
   if (!d->fixed || !d->input_of) return status_memory(l->operands.n * sizeof *d->fixed);
   for (size_t i = 0; i < l->in.n; i++) {
-    if (s->constants[l->in.data[i].id]) continue;
+    if (s->constants[l->in.data[i].id].data) continue;
     d->input_of[i] = (uint32_t)d->inputs.n;
     if (!vec_push(&d->inputs, l->in.data[i])) return status_memory(0);
   }
@@ -173,20 +179,23 @@ static rlx_status fill_call(direct *d, const direct_setup *s, const layout_op *o
                             rlx_val **out_values) {
   cpu_view *views = arena_new(&d->mem, op->n_in + op->n_out + 1u, sizeof *views);
   const void **constants = arena_new(&d->mem, op->n_in + 1u, sizeof *constants);
+  bool *lasting = arena_new(&d->mem, op->n_in + 1u, sizeof *lasting);
   rlx_val *values = arena_new(&d->mem, op->n_in + 1u, sizeof *values);
-  if (!views || !constants || !values) return status_memory(op->n_in * sizeof *views);
+  if (!views || !constants || !lasting || !values) return status_memory(op->n_in * sizeof *views);
   for (uint32_t i = 0; i < op->n_in + op->n_out; i++) {
     const struct layout_operand *o = &d->layout.operands.data[op->first + i];
     views[i] = d->layout.buffers.data[o->buffer].view;
     if (i >= op->n_in) continue;
     values[i] = o->value;
     constants[i] = constant_of(s, &d->layout, o->buffer);
+    lasting[i] = constants[i] && is_lasting(s, &d->layout, o->buffer);
   }
   c->in = views;
   c->n_in = op->n_in;
   c->out = views + op->n_in;
   c->n_out = op->n_out;
   c->constant = constants;
+  c->lasting = lasting;
   *out_values = values;
   return RLX_OK;
 }
@@ -272,6 +281,15 @@ size_t direct_bytes(const direct *d) { return d->layout.arena_bytes + d->scratch
 
 /* --- running */
 
+static void note(const direct *d, const call *c, uint64_t begin) {
+  char node[256] = "", what[320];
+  const bool copy = c->step == LAYOUT_COPY;
+  const ir_node *n = copy ? NULL : &d->g->nodes.data[d->p->steps[c->step].node];
+  if (n) graph_describe(d->g, n, node, sizeof node);
+  snprintf(what, sizeof what, "%s%s%s", node, n ? " by " : "", c->name);
+  span_end(begin, "node", n ? n->op->name : "copy", what);
+}
+
 static rlx_status run_calls(const direct *d, frame *f, char *scratch) {
   const cpu_run how = {.scratch = scratch, .threads = d->threads};
   for (size_t i = 0; i < d->n_calls; i++) {
@@ -283,9 +301,7 @@ static rlx_status run_calls(const direct *d, frame *f, char *scratch) {
     if (status != RLX_OK && c->step == LAYOUT_COPY) return status;
     if (status != RLX_OK)
       return run_fail_at(d->g, &d->g->nodes.data[d->p->steps[c->step].node], status);
-    if (!begin) continue;
-    if (c->step == LAYOUT_COPY) span_end(begin, "node", "copy", c->name);
-    else run_note(d->g, &d->g->nodes.data[d->p->steps[c->step].node], "node", begin);
+    if (begin) note(d, c, begin);
   }
   return RLX_OK;
 }

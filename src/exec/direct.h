@@ -25,7 +25,10 @@ typedef struct direct_setup {
   const rlx_graph *g;
   const plan *p;
   const plan_segment *s;
-  const void *const *constants; /* by value: data of constants, else NULL */
+  const struct direct_constant {
+    const void *data; /* NULL: it may differ from run to run */
+    bool lasting;     /* it lives as long as the executable: what is made of it is shared */
+  } *constants;       /* by value */
 } direct_setup;
 rlx_status direct_create(const direct_setup *setup, direct **out_direct);
 void direct_free(direct *d); /* after all its runs */

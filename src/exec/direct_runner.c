@@ -102,7 +102,8 @@ static rlx_status build_job(run *r, const direct *d, const rlx_val *in, size_t n
 static rlx_status run_lazily(run *r, const direct *d, const rlx_val *in, size_t n_in,
                              const rlx_val *out, size_t n_out) {
   RLX_TRY(lock_enter());
-  const rlx_status status = build_job(r, d, in, n_in, out, n_out);
+  rlx_status status = run_open_mlx(r);
+  if (status == RLX_OK) status = build_job(r, d, in, n_in, out, n_out);
   lock_leave();
   return status;
 }

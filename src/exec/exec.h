@@ -39,6 +39,7 @@ typedef struct variant {
   plan plan;
   resident **constants; /* by value; NULL where it is none */
   uint32_t *params;     /* of the graph, in order: which of the executable's */
+  resident **fixed;     /* by param of the graph: what kernels took as a constant, or NULL */
   direct **directs;      /* by segment; NULL: another runner's */
   shortcut *shortcut;    /* NULL: runs of it take the long way */
   recording *recordings; /* by segment, under the runtime lock; NULL until there is one */
@@ -64,6 +65,7 @@ struct rlx_exec {
   blocks blocks;
   pthread_mutex_t mutex;
   resident **params; /* in graph order; NULL: not set */
+  bool *changing;    /* those that were set again after kernels took them as constants */
   VEC(resident *) residents; /* of constants, also those in sub-graphs, shared by all variants */
   map constants;             /* tensor -> its resident */
   VEC(variant *) variants;
@@ -102,7 +104,7 @@ typedef struct run {
   rlx_tensor *const *inputs;
   resident **params; /* this run's versions, in graph order */
   cell *cells;       /* by value of e->graph */
-  mx_ctx *m;         /* NULL on the reference device */
+  mx_ctx *m;         /* NULL until a segment needs MLX: all values are on the host till then */
   variant *v;
   const rlx_graph *g;   /* v->graph */
   resident **residents; /* by value of g, borrowed: constants and params */
@@ -125,6 +127,8 @@ rlx_status run_direct_segment(run *r, const plan_segment *s);
 /* After an evaluation: did a direct segment in it fail? */
 rlx_status run_read_jobs(const run *r);
 void lazy_job_free(void *job);
+/* With the runtime lock held: from now on the run has r->m. */
+rlx_status run_open_mlx(run *r);
 /* For the runners, with the runtime lock held: all steps of a segment, one after another; the array
  * of a value; a flag that says whether a node's indices were out of range; the end of values. */
 rlx_status run_steps(run *r, const plan_segment *s);

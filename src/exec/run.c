@@ -148,19 +148,10 @@ static rlx_status set_cells(run *r) {
   return RLX_OK;
 }
 
-static rlx_status start(run *r) {
-  RLX_TRY(set_cells(r));
-  if (r->e->device == RLX_DEVICE_REFERENCE) return RLX_OK;
-  RLX_TRY(lock_enter());
-  const rlx_status status = mx_ctx_create(r->e->device == RLX_DEVICE_GPU ? MX_GPU : MX_CPU, &r->m);
-  lock_leave();
-  return status;
-}
-
 static rlx_status run_all(run *r, rlx_tensor **outputs) {
   const rlx_exec *e = r->e;
   variant *parent = NULL;
-  rlx_status status = start(r);
+  rlx_status status = set_cells(r);
   for (size_t k = 0; k < e->stages.n && status == RLX_OK; k++) {
     const stage *s = &e->stages.data[k];
     status = variant_get(r, k, parent, &r->v);

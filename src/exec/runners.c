@@ -34,6 +34,11 @@ void run_drop_dead(run *r, const plan_step *step) {
 
 /* --- between host and device; all with the runtime lock held */
 
+rlx_status run_open_mlx(run *r) {
+  if (r->m) return RLX_OK;
+  return mx_ctx_create(r->e->device == RLX_DEVICE_GPU ? MX_GPU : MX_CPU, &r->m);
+}
+
 static void release_tensor(void *tensor) { rlx_tensor_free(tensor); }
 
 static mx upload(mx_ctx *m, rlx_tensor *t) {
@@ -213,7 +218,8 @@ rlx_status run_mlx_segment(run *r, const plan_segment *s) {
   /* Beside the kernels' pool OpenBLAS gets no threads of its own, which would spin on its cores. */
   runtime_blas_threads(r->e->kernels ? 1 : r->e->threads);
   const bool replays = r->e->mode == RLX_MODE_COMPILED;
-  const rlx_status status = replays ? run_recorded(r, s) : run_steps(r, s);
+  rlx_status status = run_open_mlx(r);
+  if (status == RLX_OK) status = replays ? run_recorded(r, s) : run_steps(r, s);
   lock_leave();
   return status;
 }

@@ -16,6 +16,8 @@ void variant_free(variant *v) {
   for (size_t i = 0; v->directs && i < v->plan.n_segments; i++) direct_free(v->directs[i]);
   mem_free(v->directs);
   shortcut_free(v->shortcut);
+  for (size_t i = 0; v->fixed && i < v->graph->params.n; i++) resident_free(v->fixed[i]);
+  mem_free(v->fixed);
   recordings_free(v);
   plan_free(&v->plan);
   rlx_graph_free(v->graph);
@@ -142,13 +144,37 @@ plan_choice exec_choice(const rlx_exec *e) {
                        .alone = e->mode == RLX_MODE_EAGER};
 }
 
-static rlx_status prepare_directs(const rlx_exec *e, variant *v) {
-  direct_setup setup = {.e = e, .g = v->graph, .p = &v->plan};
-  const void **constants = mem_new(v->graph->values.n, sizeof *constants);
+/* Params that have been set once are constants, until they are set again. */
+static rlx_status fix_params(const run *r, variant *v, struct direct_constant *constants) {
+  v->fixed = mem_new(v->graph->params.n + 1, sizeof *v->fixed);
+  if (!v->fixed) return status_memory(v->graph->params.n * sizeof *v->fixed);
+  pthread_mutex_lock(&r->e->mutex);
+  for (size_t i = 0; i < v->graph->params.n; i++) {
+    resident *p = r->params[v->params[i]];
+    if (r->e->changing[v->params[i]]) continue;
+    v->fixed[i] = resident_retain(p);
+    constants[v->graph->params.data[i].value.id] = (struct direct_constant){p->tensor->data, true};
+  }
+  pthread_mutex_unlock(&r->e->mutex);
+  return RLX_OK;
+}
+
+static rlx_status find_constants(const run *r, variant *v, struct direct_constant *constants) {
+  for (uint32_t id = 1; id < v->graph->values.n; id++) {
+    if (!v->constants[id]) continue;
+    rlx_tensor *t = v->constants[id]->tensor;
+    constants[id] = (struct direct_constant){
+        t->data, map_get_u64(&r->e->constants, (uint64_t)(uintptr_t)t, &(uint64_t){0})};
+  }
+  return fix_params(r, v, constants);
+}
+
+static rlx_status prepare_directs(const run *r, variant *v) {
+  direct_setup setup = {.e = r->e, .g = v->graph, .p = &v->plan};
+  struct direct_constant *constants = mem_new(v->graph->values.n, sizeof *constants);
   v->directs = mem_new(v->plan.n_segments + 1, sizeof *v->directs);
   rlx_status status = constants && v->directs ? RLX_OK : status_memory(v->graph->values.n);
-  for (uint32_t id = 1; constants && id < v->graph->values.n; id++)
-    if (v->constants[id]) constants[id] = v->constants[id]->tensor->data;
+  if (status == RLX_OK) status = find_constants(r, v, constants);
   setup.constants = constants;
   for (size_t i = 0; i < v->plan.n_segments && status == RLX_OK; i++) {
     setup.s = &v->plan.segments[i];
@@ -174,8 +200,9 @@ static rlx_status prepare(const run *r, variant *v) {
   span_end(begin, "compile", "plan", v->graph->name);
   RLX_TRY(find_params(e, v));
   RLX_TRY(gather_constants(e, v));
+  if (!choice.kernels) return RLX_OK;
   begin = span_begin();
-  RLX_TRY(prepare_directs(e, v));
+  RLX_TRY(prepare_directs(r, v));
   span_end(begin, "compile", "kernels", v->graph->name);
   return shortcut_create(e, v, &v->shortcut);
 }
@@ -263,11 +290,18 @@ static variant *insert(rlx_exec *e, variant *v) {
   return old;
 }
 
+/* With the mutex held: has it no constant that was a param and is another one by now? */
+static bool is_current(const rlx_exec *e, const variant *v) {
+  for (size_t i = 0; v->fixed && i < v->graph->params.n; i++)
+    if (v->fixed[i] && v->fixed[i] != e->params[v->params[i]]) return false;
+  return true;
+}
+
 /* Keeps a new variant, unless another thread has made an equal one meanwhile: then that one. */
 static variant *keep(rlx_exec *e, variant *v) {
   pthread_mutex_lock(&e->mutex);
   variant *same = find(e, v->stage, v->parent, v->key, v->n_key);
-  variant *surplus = same ? v : insert(e, v);
+  variant *surplus = same ? v : is_current(e, v) ? insert(e, v) : NULL;
   pthread_mutex_unlock(&e->mutex);
   variant_free(surplus);
   return same ? same : v;

@@ -36,13 +36,13 @@ bool tensor_size(rlx_dtype dtype, size_t rank, const int64_t *dims, int64_t *out
   return true;
 }
 
-/* Zeroed data in the layout of ir/tensor.h, or NULL. */
-static void *data_new(size_t bytes) {
+/* Data in the layout of ir/tensor.h, or NULL. */
+static void *data_new(size_t bytes, bool zeroed) {
   size_t rounded = (bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
   if (!room_for(rounded)) return NULL;
   char *block = aligned_alloc(BLOCK_ALIGN, BLOCK_HEAD + rounded + BLOCK_SPARE);
   if (!block) return NULL;
-  memset(block, 0, BLOCK_HEAD + rounded + BLOCK_SPARE);
+  if (zeroed) memset(block + BLOCK_HEAD, 0, rounded + BLOCK_SPARE);
   memcpy(block + BLOCK_HEAD - sizeof bytes, &bytes, sizeof bytes);
   return block + BLOCK_HEAD;
 }
@@ -78,14 +78,14 @@ static rlx_status header_new(rlx_dtype dtype, size_t rank, const int64_t *dims,
   return RLX_OK;
 }
 
-rlx_status rlx_tensor_create(rlx_dtype dtype, size_t rank, const int64_t *dims,
-                             rlx_tensor **out_tensor) {
+static rlx_status create(rlx_dtype dtype, size_t rank, const int64_t *dims, bool zeroed,
+                         rlx_tensor **out_tensor) {
   if (!out_tensor) return status_set(RLX_ERROR_ARGUMENT, "tensor: out_tensor is NULL");
   *out_tensor = NULL;
   rlx_tensor *t = NULL;
   RLX_TRY(header_new(dtype, rank, dims, &t));
   t->own = true;
-  t->data = data_new(t->bytes);
+  t->data = data_new(t->bytes, zeroed);
   if (!t->data) {
     size_t bytes = t->bytes;
     mem_free(t);
@@ -93,6 +93,16 @@ rlx_status rlx_tensor_create(rlx_dtype dtype, size_t rank, const int64_t *dims,
   }
   *out_tensor = t;
   return RLX_OK;
+}
+
+rlx_status rlx_tensor_create(rlx_dtype dtype, size_t rank, const int64_t *dims,
+                             rlx_tensor **out_tensor) {
+  return create(dtype, rank, dims, true, out_tensor);
+}
+
+rlx_status tensor_create_unset(rlx_dtype dtype, size_t rank, const int64_t *dims,
+                               rlx_tensor **out_tensor) {
+  return create(dtype, rank, dims, false, out_tensor);
 }
 
 rlx_status rlx_tensor_wrap(rlx_dtype dtype, size_t rank, const int64_t *dims, const void *data,

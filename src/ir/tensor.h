@@ -27,6 +27,9 @@ struct rlx_tensor {
 /* Bytes that a tensor of this shape takes; false if a dim is negative or the product overflows. */
 bool tensor_size(rlx_dtype dtype, size_t rank, const int64_t *dims, int64_t *out_count,
                  size_t *out_bytes);
+/* rlx_tensor_create with data that is still to be written, every byte. */
+rlx_status tensor_create_unset(rlx_dtype dtype, size_t rank, const int64_t *dims,
+                               rlx_tensor **out_tensor);
 bool tensor_equal(const rlx_tensor *a, const rlx_tensor *b); /* dtype, shape and bits */
 
 /* Elements by row-major index, plain dtypes only. Getters of another kind convert as C does;

@@ -28,8 +28,9 @@ rlx_status raw_tensor(io_map *file, rlx_dtype dtype, size_t rank, const int64_t 
     if (status != RLX_OK) io_map_free(file);
     return status;
   }
-  RLX_TRY(rlx_tensor_create(dtype, rank, dims, out_tensor));
+  RLX_TRY(tensor_create_unset(dtype, rank, dims, out_tensor));
   if (bytes) memcpy((*out_tensor)->data, data, bytes);
+  io_forget(data, bytes);
   raw_clean_bools(*out_tensor);
   return RLX_OK;
 }

@@ -34,6 +34,7 @@ typedef struct kernel_call {
   const cpu_view *out; /* of the node's type, or of the epilogue's end */
   size_t n_out;
   const void *const *constant; /* operand i where it is the same in all runs, else NULL */
+  const bool *lasting;         /* is it the same for other shapes too? */
   uint32_t threads;
   rlx_dtype precision;          /* RLX_BF16: round factors to bf16 and sum in f32; RLX_F32: do not */
   const tile_program *epilogue; /* only for kernels that say so; NULL: none */
@@ -42,7 +43,7 @@ typedef struct kernel_call {
 
   /* the answer */
   cpu_kernel run;
-  const char *name; /* of the kernel, for `rlx explain`: a static string */
+  const char *name; /* of the kernel, for timelines: a static string */
   const void *state;
   size_t scratch; /* bytes for one run */
 } kernel_call;
@@ -63,7 +64,8 @@ ir_infer kernel_ask(const rlx_graph *g, const ir_node *n, ir_type *types);
 
 /* Zeroed memory for the state; NULL: out of memory, then return status_memory(bytes). */
 void *kernel_state(kernel_call *c, size_t bytes);
-/* Data made of a constant operand, once for all variants: equal `kind` and operand give the same.
+/* Data made of a constant operand, once for all variants if the operand is lasting: equal `kind` and
+ * operand give the same.
  * `fill` writes `bytes` bytes, 64-byte aligned. The operand itself is not read at run time then. */
 rlx_status kernel_pack(kernel_call *c, size_t operand, const char *kind, size_t bytes,
                        void (*fill)(const void *ctx, void *to), const void *ctx,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/io.h"
 #include "ops/kernel.h"
 
 enum { ALIGNMENT = 64, LARGE = 1 << 18, HUGE_PAGE = 1 << 21, ROOM = 1 << 24 };
@@ -110,17 +111,43 @@ static rlx_status add(kernel_packs *p, struct packed e, const char *kind,
   return RLX_OK;
 }
 
+/* What has been packed is not read any more, from the file that it may be a part of. */
+static void forget(const cpu_view *v, const void *constant) {
+  int64_t last = 0;
+  for (uint32_t i = 0; i < v->rank; i++) {
+    if (v->strides[i] < 0 || v->dims[i] == 0) return;
+    last += (v->dims[i] - 1) * v->strides[i];
+  }
+  io_forget(constant, (size_t)(last + 1) * rlx_dtype_get(v->dtype)->block_bytes);
+}
+
+/* A constant of this variant alone may go before the executable does, and another take its address:
+ * what is made of it belongs to the state. */
+static rlx_status pack_alone(kernel_call *c, size_t bytes, void (*fill)(const void *ctx, void *to),
+                             const void *ctx, const void **out_data) {
+  char *data = kernel_state(c, bytes + ALIGNMENT);
+  if (!data) return status_memory(bytes);
+  data += ALIGNMENT - (uintptr_t)data % ALIGNMENT;
+  fill(ctx, data);
+  *out_data = data;
+  return RLX_OK;
+}
+
 rlx_status kernel_pack(kernel_call *c, size_t operand, const char *kind, size_t bytes,
                        void (*fill)(const void *ctx, void *to), const void *ctx,
                        const void **out_data) {
   kernel_packs *p = c->packs;
   rlx_status status = RLX_OK;
+  if (!c->lasting[operand]) return pack_alone(c, bytes, fill, ctx, out_data);
   pthread_mutex_lock(&p->mutex);
   const struct packed *e = find(p, c->constant[operand], kind, bytes);
   if (!e) {
     const struct packed fresh = {c->constant[operand], NULL, bytes, NULL};
     status = add(p, fresh, kind, fill, ctx);
-    if (status == RLX_OK) e = &p->list.data[p->list.n - 1];
+    if (status == RLX_OK) {
+      e = &p->list.data[p->list.n - 1];
+      forget(&c->in[operand], c->constant[operand]);
+    }
   }
   if (e) *out_data = e->data;
   pthread_mutex_unlock(&p->mutex);
