@@ -11,6 +11,7 @@ how cost grows beside what this machine can do at most. --write puts the tables 
 docs/performance.md, if nothing was left out by --only or --quick. The last line counts the bars of
 cases.py and the comparisons of results: ends with 1 if one is missed."""
 import argparse
+import contextlib
 import fnmatch
 import functools
 import importlib.util
@@ -37,6 +38,7 @@ COSINE = 0.9999  # of an embedding in bf16, at least
 # What is written by hand in python_peer.py; mlx_by_hand.cpp has all.
 PYTHON_CASES = {"jax": ("matmul", "conv", "tiny_mlp", "minilm"), "numpy": ("matmul", "tiny_mlp")}
 JUDGED = ["rlx", "rlx bf16", "onnxruntime"]
+PAIR = ["rlx", "onnxruntime"]
 PEERS = [*JUDGED, "rlx on MLX", "MLX", "MLX without OpenBLAS", "jax", "numpy"]
 
 
@@ -56,8 +58,8 @@ def environment(threads):
 class Files:
     """A case on disk, in a folder that all its peers read."""
 
-    def __init__(self, case, made, folder):
-        self.case, (self.model, self.inputs, by_hand) = case, made
+    def __init__(self, name, case, made, folder):
+        self.name, self.case, (self.model, self.inputs, by_hand) = name, case, made
         self.folder, self.by_hand = pathlib.Path(folder), by_hand is not None
         onnx.save(self.model, self.folder / "model.onnx")
         tensors.write(self.folder / "inputs.safetensors", self.inputs)
@@ -82,8 +84,8 @@ class Files:
 
 
 class Peer:
-    def __init__(self, name, command, result, threads):
-        self.name, self.turns = name, []
+    def __init__(self, case, name, command, result, threads):
+        self.case, self.name, self.turns = case, name, []
         begin = time.perf_counter()
         self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, text=True,
                                         stdout=subprocess.PIPE, env=environment(threads))
@@ -94,12 +96,13 @@ class Peer:
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise ChildProcessError(f"{self.name} ended with {self.process.wait()}")
+            raise ChildProcessError(f"{self.case}: {self.name} ended with {self.process.wait()}")
         return json.loads(line)
 
     def turn(self, seconds):
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # the answer, then, is none
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
         return self.answer()
 
     def row(self, **key):
@@ -108,13 +111,14 @@ class Peer:
                       "turns_us": [round(t["min_us"], 3) for t in self.turns]}
 
     def end(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
 
 
-def start(files, names, options, threads):
-    """The peers of a case that can be started; why not is said."""
+def start(found, files, names, options, threads):
+    """The peers of a case that can be started; a bar that cannot be judged for that is missed."""
     peers = []
     for name in names:
         result = files.folder / f"result {name}.safetensors"
@@ -122,9 +126,12 @@ def start(files, names, options, threads):
         if command is None or files.case.slow and name == "MLX without OpenBLAS":
             continue
         try:
-            peers.append(Peer(name, command, result, threads))
+            peers.append(Peer(files.name, name, command, result, threads))
         except ChildProcessError as error:
-            print(f"# {error}", file=sys.stderr)
+            if name in JUDGED:
+                found.fail(error)
+            else:
+                print(f"# {error}", file=sys.stderr)
     return peers
 
 
@@ -132,7 +139,8 @@ def take_turns(peers, rounds, seconds):
     """Those that nothing is judged by get half the turns, and of those that take more than a second
     the first run counts."""
     for r in range(rounds):
-        for peer in peers[r % len(peers):] + peers[:r % len(peers)]:
+        first = r % max(1, len(peers))
+        for peer in peers[first:] + peers[:first]:
             if peer.name in JUDGED or r % 2 == 0 and peer.ready["first_ms"] < 1000:
                 peer.turns.append(peer.turn(seconds))
     for peer in peers:
@@ -146,7 +154,8 @@ def take_turns(peers, rounds, seconds):
 class Neighbour:
     def __enter__(self):
         core = min(os.sched_getaffinity(0))
-        spin = f"import os\nos.sched_setaffinity(0, [{core}])\nprint(flush=True)\nwhile 1: pass"
+        spin = (f"import os\nos.sched_setaffinity(0, [{core}])\nprint(flush=True)\n"
+                f"while os.getppid() == {os.getpid()}: pass")  # so it never outlives this one
         self.process = subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE)
         self.process.stdout.readline()
 
@@ -159,8 +168,7 @@ class Neighbour:
 def beside_neighbour(peer, options):
     """Median times: the least ones would be those of moments when the neighbour did not run."""
     with Neighbour():
-        turns = [peer.turn(options.busy_seconds)["median_us"] for _ in range(3)]
-    return sorted(turns)[1]
+        return sorted(peer.turn(options.busy_seconds)["median_us"] for _ in range(3))
 
 
 # --- comparing results
@@ -200,6 +208,9 @@ class Findings:
         good = value <= limit if good is None else good
         self.checks.append(more | {"what": what, "value": value, "limit": limit, "ok": bool(good)})
         print(f"{'ok    ' if good else 'MISSED'} {what}: {value:.6g} (bar {limit:.6g})", flush=True)
+
+    def fail(self, what):
+        self.check(str(what), 1, 0, kind="result")
 
     def least(self, case, threads, peer, key="min_us"):
         for row in self.rows:
@@ -244,9 +255,9 @@ def measure_case(found, name, case, options, peers):
         return
     rounds = options.rounds if case.bars else (options.rounds + 1) // 2
     with tempfile.TemporaryDirectory() as folder:
-        files = Files(case, made, folder)
+        files = Files(name, case, made, folder)
         for threads in THREADS:
-            here = start(files, peers, options, threads)
+            here = start(found, files, peers, options, threads)
             take_turns(here, rounds, options.seconds)
             found.rows += [p.row(case=name, threads=threads) for p in here]
             compare_results(found, name, threads, files, here)
@@ -269,11 +280,12 @@ def check_bar(found, name, threads, peer, case):
         found.check(f"{name}, {counted(threads)}: us", ours, case.most_us, kind="plain")
 
 
-def check_neighbour(found, name, threads, busy):
+def check_neighbour(found, name, threads, turns):
+    busy = turns[len(turns) // 2]
     quiet = found.least(name, threads, "rlx", "median_us")
     alone = found.least(name, 1, "rlx", "median_us")
     found.rows.append({"case": name, "threads": threads, "peer": "rlx beside a busy process",
-                       "min_us": busy, "median_us": busy, "turns_us": [busy]})
+                       "min_us": turns[0], "median_us": busy, "turns_us": turns})
     found.check(f"{name}: busy neighbour / quiet", busy / quiet, BUSY_LIMIT, kind="busy", case=name,
                 us=busy, quiet_us=quiet, alone_us=alone)
     found.check(f"{name}: busy neighbour / one thread alone", busy / alone, BUSY_NOISE,
@@ -290,13 +302,13 @@ def measure_starts(found, options):
     if made is None:
         return
     with tempfile.TemporaryDirectory() as folder:
-        files = Files(cases.Case(case.make), (*made[:2], None), folder)
+        files = Files(name, cases.Case(case.make), (*made[:2], None), folder)
         for threads in THREADS:
-            seen = {"rlx": [], "onnxruntime": []}
+            seen = {peer: [] for peer in PAIR}
             for _ in range(options.starts):
                 for name_of in seen:
-                    peer = Peer(name_of, files.command(name_of, options.build, threads, "-"), "-",
-                                threads)
+                    command = files.command(name_of, options.build, threads, "-")
+                    peer = Peer(name, name_of, command, "-", threads)
                     peer.end()
                     seen[name_of].append(peer.ready)
             report_starts(found, threads, seen)
@@ -364,11 +376,14 @@ def measure_growth(found, options):
                 continue
             flops, size = product_work(*made[:2])
             with tempfile.TemporaryDirectory() as folder:
-                here = start(Files(case, made, folder), ["rlx", "onnxruntime"], options, threads)
+                here = start(found, Files(name, case, made, folder), PAIR, options,
+                             threads)
                 take_turns(here, (options.rounds + 1) // 2, options.seconds)
                 for peer in here:
                     peer.end()
             times = {p.name: min(t["min_us"] for t in p.turns) for p in here}
+            if "rlx" not in times:
+                continue
             found.rows += [p.row(case=f"{family} {name}", threads=threads) for p in here]
             found.growth.append({"family": family, "size": name, "flops": flops, "bytes": size,
                                  "us": times["rlx"], "ort_us": times.get("onnxruntime"),
@@ -398,22 +413,22 @@ def main(options):
     peers = [p for p in asked if present(p)]
     for peer in set(asked) - set(peers):
         print(f"# {peer} is not installed here: left out", file=sys.stderr)
-
-    def wanted(name):
-        return fnmatch.fnmatch(name, options.only)
     found.machine = describe() | measure_machine(options)
-    for name, case in cases.CASES.items():
-        if wanted(name):
-            mine = [p for p in peers if p != "rlx bf16" or p in case.bars]
-            measure_case(found, name, case, options, mine)
-    if wanted("start") and "onnxruntime" in peers:
-        measure_starts(found, options)
-    for name, case in cases.KERNELS.items():
-        if wanted(f"kernel {name}"):
-            measure_case(found, f"kernel {name}", case, options,
-                         [p for p in ("rlx", "onnxruntime") if p in peers])
-    if wanted("growth") and "onnxruntime" in peers:
-        measure_growth(found, options)
+    parts = {name: functools.partial(measure_case, found, name, case, options,
+                                     [p for p in peers if p != "rlx bf16" or p in case.bars])
+             for name, case in cases.CASES.items()}
+    parts |= {f"kernel {name}": functools.partial(measure_case, found, f"kernel {name}", case,
+                                                  options, [p for p in peers if p in PAIR])
+              for name, case in cases.KERNELS.items()}
+    if "onnxruntime" in peers:
+        parts |= {"start": functools.partial(measure_starts, found, options),
+                  "growth": functools.partial(measure_growth, found, options)}
+    for name, part in parts.items():
+        if fnmatch.fnmatch(name, options.only):
+            try:
+                part()
+            except ChildProcessError as error:
+                found.fail(error)
     if options.json:
         options.json.write_text(json.dumps(vars(found), indent=1) + "\n")
     print(report.tables(found, PEERS))

@@ -256,6 +256,19 @@ static void test_io(void **state) {
     io_map_free(m);
   }
   assert_int_equal(io_map_open(path, 4, &m), RLX_ERROR_LIMIT);
+
+  enum { PAGES = 1 << 18 };
+  uint8_t *many = calloc(PAGES, 1);
+  assert_non_null(many);
+  for (size_t i = 0; i < PAGES; i++) many[i] = (uint8_t)(i / 7);
+  assert_int_equal(io_write_file(path, &(str){0}, many, PAGES), RLX_OK);
+  assert_int_equal(io_map_open(path, 0, &m), RLX_OK);
+  assert_memory_equal(m->data, many, PAGES);
+  io_forget(m->data + 1, PAGES - 1);
+  io_forget(many, PAGES); /* no mapped file: stays as it is */
+  assert_memory_equal(m->data, many, PAGES);
+  io_map_free(m);
+  free(many);
   unlink(path);
   assert_int_equal(rmdir(folder), 0); /* nothing was left beside */
 }

@@ -67,17 +67,19 @@ static const struct {
             {RLX_DEVICE_CPU, RLX_MODE_COMPILED}};
 enum { WAYS = sizeof ways / sizeof *ways };
 
-/* Several sizes, more than variants are kept; each against the reference. */
+/* Several sizes, more than variants are kept, each twice in a row; params are set again now and then;
+ * against the reference. */
 static void ways_agree(void **unused) {
   (void)unused;
   rlx_graph *g = layer();
   rlx_exec *e[WAYS];
   for (size_t k = 0; k < WAYS; k++) set_params(e[k] = compile(g, ways[k].device, ways[k].mode), 7);
   rlx_graph_free(g);
-  for (int64_t round = 0; round < 12; round++) {
-    const int64_t dims[] = {round % 5, 3};
+  for (int64_t round = 0; round < 24; round++) {
+    const int64_t dims[] = {round / 2 % 5, 3};
     rlx_tensor *x = random_tensor(2, dims, (uint64_t)round), *want = NULL;
     for (size_t k = 0; k < WAYS; k++) {
+      if (round % 7 == 3) set_params(e[k], (uint64_t)round);
       rlx_tensor *y = NULL;
       rlx_difference d;
       assert_int_equal(rlx_exec_call(e[k], &x, 1, &y, 1), RLX_OK);

@@ -160,6 +160,24 @@ static void test_sizes(void **state) {
   }
 }
 
+/* Several blocks of rows, columns and k of a packed factor: copies of rows are made once for all. */
+static void test_blocks(void **state) {
+  (void)state;
+  static const rlx_dtype dtypes[] = {RLX_F32, RLX_F32, RLX_F64, RLX_F16, RLX_BF16};
+  for (uint32_t i = 0; i < 2 * 5; i++)
+    check(&(product){.dtype = dtypes[i % 5],
+                     .narrow = i % 5 == 1,
+                     .batch = 1 + i / 5,
+                     .m = 301,
+                     .n = 530,
+                     .k = 791,
+                     .a_turned = i % 2,
+                     .b_moves = i / 5,
+                     .bias = true,
+                     .constant = true,
+                     .threads = 1 + i / 5 * 2});
+}
+
 /* Whatever threads there are, bit by bit. */
 static void test_threads(void **state) {
   (void)state;
@@ -217,6 +235,7 @@ static void test_fused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_threads),
       cmocka_unit_test(test_special),
       cmocka_unit_test(test_fused),

@@ -5,28 +5,11 @@
 
 enum { LEAST_BLOCK = 24, TASKS = 4, SMALL = 1 << 20, TASK = 1 << 19 };
 
-/* What a tile of one vector takes longer than others, since loads are its limit. */
-static const double LOADS = 0.25;
-
-/* The number of vectors in a panel that computes least in vain: a tile takes the same time however
- * few of its places and columns are wanted. */
-static int64_t best_vectors(int64_t places, int64_t width, int64_t lanes) {
-  static const int8_t order[] = {2, 3, 1};
-  int64_t best = 0;
-  double least = 0;
-  for (size_t i = 0; i < sizeof order; i++) {
-    const int64_t v = order[i], rows = cpu_table()->conv_rows(v);
-    const int64_t panels = divide_up(width, v * lanes);
-    const int64_t all = divide_up(width, lanes), tail = all - (panels - 1) * v;
-    double cost = (double)all + (tail == 1 ? LOADS : 0);
-    if (v == 1) cost = (double)all * (1 + LOADS);
-    if (v > all) continue;
-    if (places > 1) cost *= (double)(divide_up(places, rows) * rows);
-    if (best && cost >= least) continue;
-    best = v;
-    least = cost;
-  }
-  return best;
+/* The number of vectors in a panel. Two: with three, weights pass by more often; with one, loads
+ * are the limit. */
+static int64_t panel_vectors(int64_t width, int64_t lanes) {
+  const int64_t all = divide_up(width, lanes);
+  return all == 1 || all == 3 ? all : 2;
 }
 
 /* How far apart elements of the weights are depends on the convolution that was asked for. */
@@ -103,7 +86,7 @@ void conv_choose(const conv_shape *shape, uint32_t threads, conv_plan *out_plan)
     phases *= p->phases[i];
   }
   const bool depthwise = s->groups != f->groups;
-  if (!depthwise) f->vectors = best_vectors(places, f->width, f->lanes);
+  if (!depthwise) f->vectors = panel_vectors(f->width, f->lanes);
   p->rows = cpu_table()->conv_rows(f->vectors);
   p->packed = f->taps * f->depth * f->width;
   if (f->vectors) {
@@ -111,7 +94,9 @@ void conv_choose(const conv_shape *shape, uint32_t threads, conv_plan *out_plan)
     p->packed = f->taps * f->depth * round_up(f->width, f->lanes);
   }
   p->joined = f->vectors && s->groups == 1 && !s->transposed && s->axis[2].dilation == 1;
-  const double work = (double)(f->taps * f->depth) * (double)(places * s->out);
+  /* a single row of weights for each element, or a single place, is a matter of memory */
+  const double effort = places == 1 ? 8 : depthwise ? 4 : 1;
+  const double work = effort * (double)(f->taps * f->depth) * (double)(places * s->out);
   p->threads = work < SMALL ? 1 : threads;
   const int64_t tasks = p->threads == 1 ? 1 : (int64_t)p->threads * TASKS;
   const int64_t most = at_most(depthwise ? DEPTH_BLOCK : CONV_BLOCK,

@@ -44,7 +44,7 @@ INLINED void sums_run(int rows, int vectors, int parts, const gemm_block *p, con
  * for memory. */
 INLINED void next_fetch(const sums_place *t, int64_t l) {
   enum { LINE = 64, LINES = (COLUMNS * sizeof(REAL) + LINE - 1) / LINE };
-  for (int j = 0; j < LINES; j++) __builtin_prefetch(t->next + l * t->next_step + j * LINE, 0, 3);
+  for (int j = 0; j < LINES; j++) __builtin_prefetch(t->next + l * t->next_step + j * LINE, 0, 2);
 }
 
 INLINED void sums_start(const int rows, const int vectors, const gemm_block *p, const sums_place *t,
