@@ -7,10 +7,10 @@
  *
  * Runs it on the reference device, compiled with one to three threads and lazily, each twice. The
  * test fails where the largest difference, over the largest magnitude, is above `bound`; integers
- * and bools are equal. It then prints a command that finds the node, on files that it leaves. */
+ * and bools are equal. It then prints a command that finds the node, on files that it leaves.
+ * Skipped where RLX_KERNELS is off. */
 void kernel_check(const char *inputs, const char *body, double bound);
-/* The same, each element within so many units in the last place of the one wanted; skipped
- * where RLX_KERNELS is off. */
+/* The same, each element within so many units in the last place of the one wanted. */
 void kernel_check_ulps(const char *inputs, const char *body, double ulps);
 
 #endif

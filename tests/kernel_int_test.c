@@ -75,8 +75,8 @@ static void *aligned(size_t bytes) {
 }
 
 static void *pack(gemm_int *g, const product *p, const void *b) {
-  gemm_int_source s = {b, p->b_type, p->k, p->n, gemm_int_bytes(p->a_type, p->b_type, 0), p->threads,
-                       NULL};
+  const bool bytes = gemm_int_bytes(p->a_type, p->b_type, p->k);
+  gemm_int_source s = {b, p->b_type, p->k, p->n, bytes, p->threads, NULL};
   void *plan = NULL;
   if (s.bytes) {
     plan = aligned(gemm_int_plan_bytes(&s));

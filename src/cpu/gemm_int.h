@@ -59,7 +59,8 @@ typedef struct gemm_int_source {
   uint32_t threads;
   const void *plan;
 } gemm_int_source;
-bool gemm_int_bytes(rlx_dtype a, rlx_dtype b, int64_t k); /* is there a loop for 8 bits for these? */
+/* Is there a loop for 8 bits for these factors and this depth? */
+bool gemm_int_bytes(rlx_dtype a, rlx_dtype b, int64_t k);
 size_t gemm_int_plan_bytes(const gemm_int_source *s);
 void gemm_int_plan(const void *source, void *to);
 size_t gemm_int_pack_bytes(const gemm_int_source *s);

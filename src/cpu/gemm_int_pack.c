@@ -12,12 +12,12 @@
 
 enum {
   COLUMNS = GEMM_INT_COLUMNS,
-  GROUP = 4 * COLUMNS, /* bytes */
-  BOUND = 128,         /* 128 * 255 < 2^15 */
-  LANES = 4 * COLUMNS, /* of each column two sums, of positive and of negative weights */
-  BIN = 4,             /* groups that go together at most */
+  GROUP = 4 * COLUMNS,  /* bytes */
+  BOUND = 128,          /* 128 * 255 < 2^15 */
+  LANES = 4 * COLUMNS,  /* of each column two sums, of positive and of negative weights */
+  BIN = 4,              /* groups that go together at most */
+  OPEN = 24,            /* bins that wait for more */
   DEPTH_MOST = 1 << 27, /* rows of b whose groups codes can tell */
-  OPEN = 24,           /* bins that wait for more */
 };
 
 static int64_t panels_of(int64_t n) { return (n + COLUMNS - 1) / COLUMNS; }

@@ -13,7 +13,7 @@
     T acc[ROWS_LANES], start;                                                                 \
     memcpy(&start, &how->start, sizeof start);                                                \
     for (int64_t j = 0; j < lanes; j++) acc[j] = start;                                       \
-    const int64_t from = how->reverse ? n - 1 : 0, step = how->reverse ? -1 : 1;              \
+    const int64_t from = how->reverse && n ? n - 1 : 0, step = how->reverse ? -1 : 1;         \
     x += from * x_step;                                                                       \
     y += from * y_step;                                                                       \
     for (int64_t k = 0; k < n && lanes == 1; k++) {                                           \
