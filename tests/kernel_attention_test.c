@@ -9,17 +9,7 @@
 #include <cmocka.h>
 
 #include "cpu/attention.h"
-
-static float *numbers(int64_t n, double scale) {
-  static uint32_t seed = 1;
-  float *to = calloc((size_t)n, sizeof *to);
-  assert_non_null(to);
-  for (int64_t i = 0; i < n; i++) {
-    seed = seed * 1664525u + 1013904223u;
-    to[i] = (float)(scale * ((double)(seed >> 8) / 8388608 - 1));
-  }
-  return to;
-}
+#include "kernel_help.h"
 
 /* Heads lie inside rows, as a linear layer leaves them: [T,H,D]. */
 static attention shape(int64_t heads, int64_t queries, int64_t keys, int64_t width) {
@@ -84,8 +74,9 @@ static void check(const attention *a, const float *const *in, const float *got, 
 static void many_keys(void **state) {
   (void)state;
   attention a = shape(1, 3, 100003, 8);
-  float *in[] = {numbers(a.queries * 8, 4), numbers(a.keys * 8, 1), numbers(a.keys * 8, 1)};
-  float *out = numbers(a.queries * 8, 0);
+  float *in[] = {kernel_floats(a.queries * 8, 4), kernel_floats(a.keys * 8, 1),
+                 kernel_floats(a.keys * 8, 1)};
+  float *out = kernel_floats(a.queries * 8, 0);
   assert_true(run(a, 1, (const void *const *)in, out) < 64 << 10);
   check(&a, (const float *const *)in, out, 1e-5);
   a.causal = true;
@@ -101,8 +92,9 @@ static void many_keys(void **state) {
 static void threads_agree(void **state) {
   (void)state;
   attention a = shape(5, 150, 300, 20);
-  float *in[] = {numbers(150 * 100, 1), numbers(300 * 100, 1), numbers(300 * 100, 1)};
-  float *first = numbers(150 * 100, 0), *out = numbers(150 * 100, 0);
+  float *in[] = {kernel_floats(150 * 100, 1), kernel_floats(300 * 100, 1),
+                 kernel_floats(300 * 100, 1)};
+  float *first = kernel_floats(150 * 100, 0), *out = kernel_floats(150 * 100, 0);
   for (int causal = 0; causal < 2; causal++) {
     a.causal = causal != 0;
     run(a, 1, (const void *const *)in, first);

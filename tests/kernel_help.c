@@ -180,3 +180,18 @@ void kernel_check_ulps(const char *inputs, const char *body, double ulps) {
   need_kernels();
   check(&(sample){.bound = ulps, .ulps = true}, inputs, body);
 }
+
+/* --- numbers */
+
+uint32_t kernel_draw(void) {
+  static uint32_t seed = 1;
+  seed = seed * 1664525u + 1013904223u;
+  return seed >> 8;
+}
+
+float *kernel_floats(int64_t n, double scale) {
+  float *to = calloc((size_t)n, sizeof *to);
+  assert_non_null(to);
+  for (int64_t i = 0; i < n; i++) to[i] = (float)(scale * ((double)kernel_draw() / 8388608 - 1));
+  return to;
+}

@@ -9,19 +9,9 @@
 #include <cmocka.h>
 
 #include "cpu/rnn.h"
+#include "kernel_help.h"
 
 enum { STEPS = 5, BATCH = 3, INPUTS = 40, HIDDEN = 333, ROWS = 4 * HIDDEN };
-
-static void *numbers(int64_t n, double scale) {
-  static uint32_t seed = 1;
-  float *to = calloc((size_t)n, sizeof *to);
-  assert_non_null(to);
-  for (int64_t i = 0; i < n; i++) {
-    seed = seed * 1664525u + 1013904223u;
-    to[i] = (float)(scale * ((double)(seed >> 8) / 8388608 - 1));
-  }
-  return to;
-}
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
@@ -46,8 +36,8 @@ static void lstm(const void *const *in, int64_t b, double *y) {
 
 /* Packs the constants before the run, or leaves that to it. */
 static float *run(rnn p, const void *const *in, uint32_t threads, bool packed) {
-  float *own[3] = {NULL}, *y = numbers(STEPS * BATCH * HIDDEN, 0),
-        *last = numbers(BATCH * HIDDEN, 0);
+  float *own[3] = {NULL}, *y = kernel_floats(STEPS * BATCH * HIDDEN, 0),
+        *last = kernel_floats(BATCH * HIDDEN, 0);
   rnn_plan(&p, threads);
   if (packed) {
     const int64_t floats[] = {rnn_packed(&p, INPUTS), rnn_packed(&p, HIDDEN), rnn_packed_bias(&p)};
@@ -79,8 +69,8 @@ static void large_lstm(void **state) {
                  .clip = INFINITY,
                  .f = {{RNN_SIGMOID, 0, 0}, {RNN_TANH, 0, 0}, {RNN_TANH, 0, 0}},
                  .n_in = 4};
-  void *in[] = {numbers(STEPS * BATCH * INPUTS, 1), numbers(ROWS * INPUTS, 0.2),
-                numbers(ROWS * HIDDEN, 0.1), numbers(2 * ROWS, 1)};
+  void *in[] = {kernel_floats(STEPS * BATCH * INPUTS, 1), kernel_floats(ROWS * INPUTS, 0.2),
+                kernel_floats(ROWS * HIDDEN, 0.1), kernel_floats(2 * ROWS, 1)};
   double want[STEPS * HIDDEN];
   float *first = run(p, (const void *const *)in, 1, true);
   for (int64_t b = 0; b < BATCH; b++) {

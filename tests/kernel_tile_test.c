@@ -70,8 +70,8 @@ static int64_t lay_out(uint32_t rank, const int64_t *dims, bool dense, int64_t *
     const uint32_t a = order[i];
     if (strange && draw(3) == 0) step *= 2;
     strides[a] = step;
-    step *= dims[a] > 0 ? dims[a] : 1;
-    if (!strange || draw(3) || dims[a] < 1) continue;
+    step *= dims[a];
+    if (!strange || draw(3)) continue;
     first += strides[a] * (dims[a] - 1);
     strides[a] = -strides[a];
   }
@@ -176,9 +176,9 @@ static void trial_open(trial *t, uint32_t number) {
   assert_int_equal(rlx_graph_create("trial", &t->g), RLX_OK);
   int64_t count = 1;
   for (uint32_t a = 0; a < t->rank; a++) {
-    t->dims[a] = draw(60) ? sizes[draw(9)] : 0;
-    if (t->dims[a] && count * t->dims[a] > 40000) t->dims[a] = 2;
-    count *= t->dims[a] ? t->dims[a] : 1;
+    t->dims[a] = sizes[draw(9)];
+    if (count * t->dims[a] > 40000) t->dims[a] = 2;
+    count *= t->dims[a];
   }
   const size_t n_in = 1 + draw(4), steps = 1 + draw(9);
   while (t->n_in < n_in) add_operand(t);

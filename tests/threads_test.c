@@ -171,6 +171,44 @@ static void test_fork(void **state) {
   pthread_join(stuck, NULL);
   assert_true(runs_well(THREADS, 100));
 }
+
+static atomic_bool strange; /* a task ran in a process that did not ask for it */
+static atomic_uint calls;
+
+static void stay(void *ctx, size_t i, size_t worker) {
+  (void)i, (void)worker;
+  if (getpid() != *(const pid_t *)ctx) atomic_store(&strange, true);
+  pause_ns(2000000);
+}
+static void *call_stay(void *parent) {
+  atomic_fetch_add(&calls, 1);
+  threads_run(THREADS, 100, stay, parent);
+  return NULL;
+}
+
+/* Of other threads' calls the child has neither the threads nor the tasks. */
+static void test_fork_while_others_call(void **state) {
+  (void)state;
+  pid_t parent = getpid();
+  pthread_t callers[2];
+  for (size_t i = 0; i < 2; i++) pthread_create(&callers[i], NULL, call_stay, &parent);
+  while (atomic_load(&calls) < 2) pause_ns(1000);
+  pause_ns(10000000);
+  fflush(NULL);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    for (int i = 0; i < 20; i++) {
+      runs_well(4, 100);
+      pause_ns(1000000);
+    }
+    _exit(atomic_load(&strange));
+  }
+  int status = -1;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  for (size_t i = 0; i < 2; i++) pthread_join(callers[i], NULL);
+}
 #endif
 
 /* The program waits for a signal with all its threads blocking it, as far as it knows them. */
@@ -214,6 +252,7 @@ int main(void) {
       cmocka_unit_test(test_nested),
 #ifndef UNDER_TSAN
       cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_fork_while_others_call),
 #endif
       cmocka_unit_test(test_helpers_take_no_signals),
   };

@@ -2,13 +2,14 @@
  *
  * A call takes one of a few slots. Its ticket is one word: the generation of the slot, how many
  * helpers have joined, how many tasks nobody has taken yet. Whoever changes it from t to t - 1 has
- * that task, and while tasks are left the fields of the slot cannot change; a helper that was asleep
- * meanwhile fails at the generation. So there is no list, no registration and no lock, and the
- * caller waits only for helpers that did take tasks. Locks are held only to fall asleep and to wake.
+ * that task, and while tasks are left the fields of the slot cannot change; a helper that was
+ * asleep meanwhile fails at the generation. So there is no list, no registration and no lock, and
+ * the caller waits only for helpers that did take tasks. Locks are held only to fall asleep and to
+ * wake.
  *
  * Spinning pays while calls follow each other and costs much when the cores have other work: after
- * a sleep that was short a longer spin follows, after a long one (no call, or a helper that lost its
- * core) a shorter. */
+ * a sleep that was short a longer spin follows, after a long one (no call, or a helper that lost
+ * its core) a shorter. */
 #define _GNU_SOURCE /* clock_gettime, pthread_sigmask */
 #include "base/threads.h"
 
@@ -28,7 +29,7 @@ typedef void (*task)(void *ctx, size_t i, size_t worker);
 #define LEFT(t) ((size_t)((t)&0xffffff))
 #define JOINED(t) ((uint32_t)((t) >> 24 & 0xff))
 #define ONE_JOINED ((uint64_t)1 << 24)
-#define NEXT_GENERATION(t) (((t) >> 32) + 1) << 32
+#define NEXT_GENERATION(t) ((((t) >> 32) + 1) << 32)
 enum { TASKS_MAX = 0xffffff };
 
 #define WAITING 0x80000000u /* in `done`: the caller sleeps */
@@ -156,12 +157,13 @@ static void *helper_main(void *unused) {
   return unused;
 }
 
-/* A child of fork has none of the helpers, and no other thread's calls. */
+/* A child of fork has none of the helpers, and no other thread's calls: nor are their tasks its. */
 static void forget(void) {
   for (size_t i = 0; i < SLOTS; i++) {
     slots[i].spin = CALLER_SPIN_NS;
     pthread_mutex_init(&slots[i].mutex, NULL);
     pthread_cond_init(&slots[i].finished, NULL);
+    atomic_store(&slots[i].ticket, 0);
     atomic_store(&slots[i].taken, false);
   }
   pthread_mutex_init(&mutex, NULL);

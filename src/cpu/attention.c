@@ -38,10 +38,10 @@ size_t attention_plan(attention *a, uint32_t threads) {
   const int64_t tasks = threads > 1 && cost > ALONE ? threads * TASKS_PER_THREAD : 1;
   const int64_t blocks = by_rows(a) ? rows : (rows + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
   a->block = by_rows(a) ? cpu_table()->attention_row : cpu_table()->attention_block;
-  a->blocks = a->values == 0 ? 0 : a->batch * a->heads * blocks;
-  a->together = larger(1, (a->blocks + tasks - 1) / tasks);
+  a->blocks = a->batch * a->heads * blocks;
+  a->together = (a->blocks + tasks - 1) / tasks;
   a->tasks = (a->blocks + a->together - 1) / a->together;
-  a->floats = a->blocks ? floats_of(a) : 0;
+  a->floats = floats_of(a);
   return (size_t)a->floats * threads * sizeof(float);
 }
 

@@ -17,7 +17,7 @@
 enum { ATTENTION_ROWS = 16, ATTENTION_KEYS = 128 };
 
 typedef struct attention {
-  /* the question */
+  /* the question; the result is not empty */
   rlx_dtype dtype;             /* f32, f16 or bf16 */
   rlx_dtype mask_dtype;        /* bool or a float; RLX_DTYPE_COUNT: there is none */
   int64_t batch, heads, group; /* heads of k; q has group times as many */

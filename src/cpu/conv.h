@@ -4,13 +4,14 @@
  * Every one is a sum over taps of products of short rows; windows are not copied. The loops of
  * cpu/loops/conv.c go over tiles of a few places of the result times a panel of a few vectors of
  * channels. Where all windows of a tile lie within x, its taps are as far from each place; else it
- * gets a table of pointers, one per place and tap, padding being a row of zeros. A transposed convolution is as many convolutions as its strides have remainders
- * (phases), each with the taps that meet its places; where its windows do not overlap it is one
- * convolution that makes all places under a window at once.
+ * gets a table of pointers, one per place and tap, padding being a row of zeros. A transposed
+ * convolution is as many convolutions as its strides have remainders (phases), each with the taps
+ * that meet its places; where its windows do not overlap it is one convolution that makes all
+ * places under a window at once.
  *
- * Exactness: each element is a sum of K multiply-adds in f32 in some order, so it is within
- * (K + 1) 2^-24 of the sum of the |x w|, whatever the number of threads. Padding is multiplied as zeros are: an
- * infinite weight gives NaN there. */
+ * Exactness: each element is a sum of K multiply-adds in f32 in some order, so it is within (K + 1)
+ * 2^-24 of the sum of the |x w|, whatever the number of threads. Padding is multiplied as zeros
+ * are: an infinite weight gives NaN there. */
 #ifndef CPU_CONV_H
 #define CPU_CONV_H
 

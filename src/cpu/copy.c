@@ -2,11 +2,11 @@
 #include "cpu/copy.h"
 
 #include "base/threads.h"
+#include "cpu/walk.h"
 
 enum {
-  PART_BYTES = 1 << 14,     /* what a part should have at least */
-  THREADED_BYTES = 1 << 18, /* what makes threads worth while */
-  TILE = 16,                /* rows that a transposition takes at once */
+  PART_BYTES = 1 << 14, /* what a part should have at least */
+  TILE = 16,            /* rows that a transposition takes at once */
 };
 
 /* --- planning */
@@ -34,8 +34,8 @@ static uint32_t sorted_axes(cpu_copy *p, uint32_t rank, const int64_t *dims, con
 static uint32_t joined_axes(cpu_copy *p, uint32_t rank) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < rank; i++) {
-    const bool join = n > 0 && p->from[n - 1] == p->from[i] * p->dims[i] &&
-                      p->to[n - 1] == p->to[i] * p->dims[i];
+    const bool join =
+        n > 0 && p->from[n - 1] == p->from[i] * p->dims[i] && p->to[n - 1] == p->to[i] * p->dims[i];
     if (join) n--;
     p->dims[n] = p->dims[i] * (join ? p->dims[n] : 1);
     p->from[n] = p->from[i];
@@ -161,11 +161,9 @@ static void task_run(void *ctx, size_t i, size_t worker) {
 
 void copy_run(const cpu_copy *p, const void *from, void *to, uint32_t threads) {
   const int64_t all = p->boxes * p->parts;
-  const int64_t bytes = p->boxes * p->rows * p->n * (int64_t)p->width;
-  if (threads < 2 || bytes < THREADED_BYTES) {
-    parts_run(p, 0, all, from, to);
-    return;
-  }
-  copy_job job = {p, from, to, 4 * (int64_t)threads < all ? 4 * (int64_t)threads : all};
-  threads_run(threads, (size_t)job.tasks, task_run, &job);
+  const double bytes = (double)(p->rows * p->n) * (double)p->width / (double)p->parts;
+  const size_t tasks = walk_tasks(threads, all, WALK_BYTE_NS * bytes);
+  copy_job job = {p, from, to, (int64_t)tasks};
+  if (tasks == 1) parts_run(p, 0, all, from, to);
+  else threads_run(threads, tasks, task_run, &job);
 }

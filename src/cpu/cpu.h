@@ -33,19 +33,18 @@ typedef struct cpu_run {
 typedef rlx_status (*cpu_kernel)(const void *state, const cpu_run *run, const void *const *in,
                                  void *const *out);
 
-struct attention; /* cpu/attention.h */
-struct rnn; /* cpu/rnn.h */
-struct rnn_step;
-struct conv_tile; /* cpu/conv.h */
+struct attention;  /* cpu/attention.h */
+struct conv_tile;  /* cpu/conv.h */
+struct cpu_places; /* cpu/places.h */
 struct gemm_block; /* cpu/gemm.h */
 struct gemm_dots;
-
 struct gemm_int8_panel; /* cpu/gemm_int.h */
+struct rnn;             /* cpu/rnn.h */
+struct rnn_step;
+
 /* A step of a tile program (cpu/tile.h) on n elements; `to` may be an operand of its width. */
 typedef void (*cpu_step)(void *to, const void *x, const void *y, const void *z, const double *p,
                          int64_t n);
-
-struct cpu_places; /* cpu/places.h */
 
 typedef struct cpu_loops {
   const char *level; /* "sse2", "avx2", "avx512", "generic" .. */
@@ -53,7 +52,7 @@ typedef struct cpu_loops {
 #include "cpu/loops.def"
 } cpu_loops;
 
-/* The table in use. Never NULL: what RLX_CPU_LEVEL asks for in vain is reported by cpu_level_check. */
+/* The table in use. Never NULL: cpu_level_check reports what RLX_CPU_LEVEL asks for in vain. */
 const cpu_loops *cpu_table(void);
 /* Errors: RLX_ERROR_ARGUMENT for a RLX_CPU_LEVEL that does not exist or that this CPU lacks. */
 rlx_status cpu_level_check(void);

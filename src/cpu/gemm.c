@@ -102,17 +102,17 @@ static int64_t matrices_of(const gemm *g) {
  * own of b; rows where columns do not suffice. */
 static void cut(gemm *g) {
   const int64_t matrices = matrices_of(g), panels = parts_of(g->n, g->kind.columns);
-  const double rows = (double)(g->m ? g->m + 2 : 0); /* reading b costs as much as two more */
-  const double work = (double)matrices * (double)g->n * (double)g->k * rows;
+  /* reading b costs as much as two more rows */
+  const double work = (double)matrices * (double)g->n * (double)g->k * (double)(g->m + 2);
   const bool alone = work < PARALLEL_WORK || g->threads == 1;
   const int64_t want = alone ? 1 : (int64_t)g->threads * TASKS_OF_THREAD;
   g->row_parts = g->col_parts = 1;
-  if (matrices > 0 && matrices < want) {
+  if (matrices < want) {
     const int64_t parts = parts_of(want, matrices);
     g->col_parts = least(parts, parts_of(panels, g->m <= 64 ? 1 : 4));
     g->row_parts = least(parts_of(parts, g->col_parts), parts_of(g->m, 2 * ROWS_OF_PART));
   }
-  g->units = g->m && g->n ? matrices * g->row_parts * g->col_parts : 0;
+  g->units = matrices * g->row_parts * g->col_parts;
   g->tasks = alone || g->units > 2 * want ? least(g->units, want) : g->units;
 }
 
@@ -144,13 +144,24 @@ static void choose_scratch(gemm *g) {
   size_t end = (size_t)(panels * depth(g)) * g->kind.panel_bytes;
   g->a_at = end = (end + 63) / 64 * 64;
   if (g->copies_a)
-    end += (size_t)(g->row_block * (g->form == GEMM_PACKED ? depth(g) : g->k_block)) * g->kind.bytes;
+    end +=
+        (size_t)(g->row_block * (g->form == GEMM_PACKED ? depth(g) : g->k_block)) * g->kind.bytes;
   g->c_at = end;
   if (g->copies_c) end += (size_t)(g->row_block * cols) * g->kind.bytes;
   g->bias_at = end;
   if (g->bias && g->dtype != sum_dtype(g)) end += (size_t)cols * g->kind.bytes;
   g->worker_bytes = (end + 63) / 64 * 64;
   g->scratch = g->worker_bytes * g->threads;
+}
+
+/* Panels depend on what b's axes are to the product: their steps tell. */
+static void name_pack(gemm *g) {
+  const size_t size = sizeof g->pack_name;
+  size_t at = (size_t)snprintf(g->pack_name, size, "gemm %s%zu: %lld x %lld by %lld, %lld",
+                               is_narrow(g) ? "b" : "f", 8 * g->kind.panel_bytes, (long long)g->k,
+                               (long long)g->n, (long long)g->b_row, (long long)g->b_col);
+  for (uint32_t i = 0; i < g->n_batch; i++)
+    at += (size_t)snprintf(g->pack_name + at, size - at, " %lld", (long long)g->b_step[i]);
 }
 
 void gemm_plan(gemm *g) {
@@ -170,9 +181,7 @@ void gemm_plan(gemm *g) {
   for (uint32_t i = 0; i < g->n_batch; i++)
     if (g->b_step[i]) elements *= g->batch[i];
   g->pack_bytes = (size_t)elements * g->kind.panel_bytes;
-  snprintf(g->pack_name, sizeof g->pack_name, "gemm %s%zu: %lld x %lld by %lld, %lld",
-           is_narrow(g) ? "b" : "f", 8 * g->kind.panel_bytes, (long long)g->k, (long long)g->n,
-           (long long)g->b_row, (long long)g->b_col);
+  name_pack(g);
 }
 
 /* --- copies of operands */
@@ -365,9 +374,8 @@ static void block_run(const unit *u, int64_t row, int64_t rows, int64_t col, int
   for (int64_t k = 0; k == 0 || k < g->k; k += g->k_block) {
     take_rows(u, &p, k, &block);
     block.b = at(u->panels, k * u->b_step, g->kind.panel_bytes);
-    block.next = k + g->k_block < g->k
-                     ? at(block.b, g->k_block * u->b_step, g->kind.panel_bytes)
-                     : u->next;
+    block.next =
+        k + g->k_block < g->k ? at(block.b, g->k_block * u->b_step, g->kind.panel_bytes) : u->next;
     block.add = k > 0;
     g->kind.block(&block);
   }

@@ -15,8 +15,8 @@
 
 enum { GEMM_K_BLOCK = 384 }; /* k is no more, but for dots */
 
-/* c[m,n] = bias, 0 or c + a[m,k] b[k,n]. Of bf16 k is even, panels of b are what gemm_panel_bf16 and
- * rows of a what gemm_rows_bf16 has made. */
+/* c[m,n] = bias, 0 or c + a[m,k] b[k,n]. Of bf16 k is even, panels of b are what gemm_panel_bf16
+ * and rows of a what gemm_rows_bf16 has made. */
 typedef struct gemm_block {
   int64_t m, n, k;
   const void *a; /* rows of k neighbours */
@@ -54,7 +54,7 @@ typedef struct gemm_kind {
 } gemm_kind;
 
 typedef struct gemm {
-  /* the question; the result's columns are neighbours */
+  /* the question; the result is not empty, and its columns are neighbours */
   rlx_dtype dtype;     /* of a, b and bias */
   rlx_dtype out_dtype; /* another one only with an epilogue */
   bool narrow;         /* round factors to bf16 */
@@ -70,9 +70,9 @@ typedef struct gemm {
   /* the answer of gemm_plan */
   gemm_kind kind;
   size_t bytes, out_bytes; /* of elements of the operands and of the result */
-  char pack_name[96];      /* of the packed form of a constant b */
-  size_t pack_bytes;       /* of it; 0: b is not packed once */
-  const void *packed;      /* for the caller to set, from gemm_pack */
+  size_t pack_bytes;       /* of the packed form of a constant b; 0: b is not packed once */
+  char pack_name[128 + 21 * GEMM_AXES];
+  const void *packed; /* for the caller to set, from gemm_pack */
   size_t scratch;
   enum { GEMM_PACKED, GEMM_COPIED, GEMM_IN_PLACE, GEMM_DOTS } form;
   bool copies_a, copies_c;

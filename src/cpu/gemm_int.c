@@ -175,7 +175,6 @@ rlx_status gemm_int_run(const void *state, const cpu_run *run, const void *const
                         void *const *out) {
   const gemm_int *p = state;
   job j = {p, run, in, out[0]};
-  if (p->batch == 0 || p->m == 0 || p->n == 0) return RLX_OK;
   const int64_t tasks = p->batch * parts(p->m, p->rows) * parts(p->n, p->columns);
   threads_run(p->threads, (size_t)tasks, run_block, &j);
   return RLX_OK;

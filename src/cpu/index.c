@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "cpu/walk.h"
 
-enum {
-  CHUNK = 256, /* positions resolved at a time */
-  THREADED_BYTES = 1 << 18,
-};
+enum { CHUNK = 256 }; /* positions resolved at a time */
 
 rlx_status index_wrap(int64_t index, int64_t n, int64_t *out_index) {
   if (index < -n || index >= n)
@@ -115,16 +113,13 @@ static void gather_task(void *ctx, size_t task, size_t worker) {
 
 rlx_status index_gather(const index_moves *m, const void *index, const void *named, void *to,
                         uint32_t threads) {
-  const int64_t total = m->outer * m->at.count * (int64_t)m->bytes;
-  gather_job job = {m, index, named, to, (m->at.count + CHUNK - 1) / CHUNK, 1};
+  const int64_t chunks = (m->at.count + CHUNK - 1) / CHUNK;
+  const double bytes = (double)m->at.count * (double)m->bytes / (double)chunks;
+  const size_t tasks = walk_tasks(threads, chunks * m->outer, WALK_BYTE_NS * bytes);
+  gather_job job = {m, index, named, to, chunks, (int64_t)tasks};
   RLX_TRY(check(&m->at, index));
-  if (total == 0) return RLX_OK;
-  if (threads > 1 && total >= THREADED_BYTES) {
-    const int64_t all = job.chunks * m->outer, most = 4 * (int64_t)threads;
-    job.tasks = all < most ? all : most;
-  }
-  if (job.tasks == 1) gather_task(&job, 0, 0);
-  else threads_run(threads, (size_t)job.tasks, gather_task, &job);
+  if (tasks == 1) gather_task(&job, 0, 0);
+  else threads_run(threads, tasks, gather_task, &job);
   return RLX_OK;
 }
 
@@ -195,7 +190,7 @@ rlx_status index_scatter(const index_moves *m, const void *index, const void *fr
   int64_t at[CHUNK];
   const cpu_loops *loops = cpu_table();
   RLX_TRY(check(&m->at, index));
-  for (int64_t first = 0; first < m->at.count && m->outer && bytes; first += CHUNK) {
+  for (int64_t first = 0; first < m->at.count; first += CHUNK) {
     const int64_t n = chunk_size(&m->at, first);
     resolve(&m->at, index, first, n, at);
     for (int64_t o = 0; o < m->outer; o++) {

@@ -31,6 +31,7 @@ typedef struct index_moves {
   size_t bytes;
 } index_moves;
 
+/* Of one position or more. */
 rlx_status index_gather(const index_moves *m, const void *index, const void *named, void *to,
                         uint32_t threads);
 /* How elements meet: to[i] = to[i] and from[i] for n of them; NULL: they are replaced. */

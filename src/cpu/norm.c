@@ -91,7 +91,6 @@ rlx_status norm_prepare(const norm_spec *spec, uint32_t threads, arena *mem, con
   s->row = ((size_t)s->n * lane_bytes(s->type) + 63) / 64 * 64;
   s->tasks = walk_tasks(threads, s->rows.count, 30 + (s->epilogue ? 0.5 : 0.2) * (double)s->n);
   *out_scratch = s->own ? s->row * (2 + (s->tasks == 1 ? 1 : threads)) : 0;
-  if (s->n == 0) s->rows.count = 0;
   *out_state = s;
   return RLX_OK;
 }

@@ -6,10 +6,10 @@
 #include "cpu/tile.h"
 
 typedef struct norm_spec {
-  const cpu_view *x, *y;   /* x: dense along the last axis; y: rows, or what the epilogue makes */
-  rlx_dtype dtype;         /* of x, scale and bias: a float */
-  bool scale, bias;        /* operands 1 and 2: one row each */
-  bool centred;            /* the mean is taken away first */
+  const cpu_view *x, *y; /* x: dense along the last axis; y: rows, or what the epilogue makes */
+  rlx_dtype dtype;       /* of x, scale and bias: a float */
+  bool scale, bias;      /* operands 1 and 2: one row each */
+  bool centred;          /* the mean is taken away first */
   double eps;
   const tile_program *epilogue; /* or NULL */
 } norm_spec;

@@ -2,8 +2,8 @@
  *
  * Laws: equal elements keep their order (-0 equals 0); NaN is last in both directions. Keys are
  * integers of 64 bits in the order of the elements, sorted by bytes, least first, without those
- * that are the same in all keys. Of a row only what is before the k-th so far is kept; when twice as
- * many are there they are sorted: linear in the row, whatever is in it. */
+ * that are the same in all keys. Of a row only what is before the k-th so far is kept; when twice
+ * as many are there they are sorted: linear in the row, whatever is in it. */
 #include "cpu/order.h"
 
 #include <string.h>
@@ -93,7 +93,7 @@ static void select_first(const order_state *s, const uint64_t *key, int64_t n, e
     sort_entries(kept, spare, count);
     count = s->k;
     full = true;
-    below = count ? kept[count - 1].key : 0;
+    below = kept[count - 1].key;
   }
   sort_entries(kept, spare, count);
 }
@@ -117,8 +117,7 @@ static void order_row(const order_job *job, const cpu_place *p, char *scratch) {
   s->loops->lane_load(s->type, s->dtype, x, s->row.x, n, key);
   s->loops->order_keys(s->type, s->descending, key, n);
   select_first(s, key, n, kept, spare);
-  for (int64_t i = 0; i < s->k && s->places; i++)
-    job->places[p->y + i * s->row.y] = kept[i].place;
+  for (int64_t i = 0; i < s->k && s->places; i++) job->places[p->y + i * s->row.y] = kept[i].place;
   for (int64_t i = 0; i < s->k && s->values; i++)
     put_element(job->values + (p->y + i * s->row.y) * bytes, x + kept[i].place * s->row.x * bytes,
                 width);

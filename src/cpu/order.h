@@ -10,7 +10,7 @@ typedef struct order_spec {
   const cpu_view *values, *places; /* with k elements along the axis; NULL: not wanted */
   size_t values_at, places_at;     /* which results they are */
   uint32_t axis;
-  int64_t k;
+  int64_t k; /* 1 or more */
   bool descending;
 } order_spec;
 

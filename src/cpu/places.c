@@ -4,11 +4,9 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "cpu/walk.h"
 
-enum {
-  THREADED_BYTES = 1 << 18, /* what makes threads worth while */
-  RUN_BLOCKS = 4,           /* blocks that a run should have on average */
-};
+enum { RUN_BLOCKS = 4 }; /* blocks that a run should have on average */
 
 /* --- planning */
 
@@ -168,10 +166,8 @@ static void task_run(void *ctx, size_t i, size_t worker) {
 }
 
 void places_move(const cpu_places *p, const void *in, void *out, uint32_t threads) {
-  places_job job = {p, in, out, 1};
-  if (p->rows == 0 || p->row == 0) return;
-  if (threads > 1 && p->rows * p->row >= THREADED_BYTES)
-    job.tasks = 4 * (int64_t)threads < p->rows ? 4 * (int64_t)threads : p->rows;
-  if (job.tasks == 1) task_run(&job, 0, 0);
-  else threads_run(threads, (size_t)job.tasks, task_run, &job);
+  const size_t tasks = walk_tasks(threads, p->rows, WALK_BYTE_NS * (double)p->row);
+  places_job job = {p, in, out, (int64_t)tasks};
+  if (tasks == 1) task_run(&job, 0, 0);
+  else threads_run(threads, tasks, task_run, &job);
 }

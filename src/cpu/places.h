@@ -26,13 +26,13 @@ typedef struct cpu_places {
   uint32_t axes; /* of the rows */
   int64_t dims[RLX_MAX_RANK];
   const int64_t *from[RLX_MAX_RANK]; /* bytes */
-  const int64_t *blocks; /* of a row, bytes; NULL: it is made of runs */
+  const int64_t *blocks;             /* of a row, bytes; NULL: it is made of runs */
   const places_stretch *runs;
   size_t n_runs;
   char fill[16];
 } cpu_places;
 
-/* The result is dense, in any order of its axes. False: out of memory. */
+/* The result is dense, in any order of its axes, and not empty. False: out of memory. */
 bool places_make(cpu_places *p, const cpu_view *in, const cpu_view *out, size_t width,
                  places_of place, const void *ctx, const void *fill, arena *mem);
 void places_move(const cpu_places *p, const void *in, void *out, uint32_t threads);

@@ -1,8 +1,6 @@
 /* cpu/pool.c: windows, folded row by row of the taps along the last axis. */
 #include "cpu/pool.h"
 
-#include <math.h>
-
 #include "base/threads.h"
 
 enum { SMALL = 1 << 16 };
@@ -40,12 +38,14 @@ static int64_t counted(const pool_plan *p, int i, int64_t place, int64_t element
   return elements > 0 ? elements : 1;
 }
 
+static lane_fold fold_of(const pool_plan *p) { return p->mean ? FOLD_SUM : FOLD_MAX; }
+
 /* All of n rows of channels into acc, through `row` where they are not lanes. */
 static void take_rows(const pool_job *job, const char *x, int64_t n, int64_t step, void *acc,
                       void *row) {
   const pool_plan *p = job->p;
   const cpu_loops *loops = cpu_table();
-  const lane_fold op = p->mean ? FOLD_SUM : FOLD_MAX;
+  const lane_fold op = fold_of(p);
   if (p->dtype == lane_dtype(job->type)) {
     loops->fold_rows(op, job->type, x, p->channels, n, step, acc);
     return;
@@ -56,30 +56,22 @@ static void take_rows(const pool_job *job, const char *x, int64_t n, int64_t ste
   }
 }
 
-static lane_value start_of(const pool_plan *p, lane_type type) {
-  lane_value v = {.u64 = 0};
-  if (p->mean) return v;
-  if (type == LANE_F32) v.f32 = -INFINITY;
-  if (type == LANE_F64) v.f64 = -INFINITY;
-  if (type == LANE_I64) v.i64 = -((int64_t)1 << (8 * rlx_dtype_get(p->dtype)->block_bytes - 2)) * 2;
-  return v;
-}
-
 /* A row of places along the last axis: image, and places of the other axes. */
 static void row_run(const pool_job *job, int64_t image, int64_t i, int64_t j, char *y,
                     lane_value *acc, void *loaded) {
   const pool_plan *p = job->p;
   const conv_axis *a = p->axis;
-  const lane_type type = fold_type(p->mean ? FOLD_SUM : FOLD_MAX, job->type);
+  const lane_type type = fold_type(fold_of(p), job->type);
+  const lane_value start = lane_start(fold_of(p), p->dtype, type);
   const pool_reach r0 = reach(&a[0], i), r1 = reach(&a[1], j);
   const int64_t outer = counted(p, 0, i, r0.n) * counted(p, 1, j, r1.n);
   for (int64_t k = 0; k < a[2].out; k++, y += (size_t)p->channels * job->bytes) {
     const pool_reach r2 = reach(&a[2], k);
-    lane_fill(type, start_of(p, type), acc, p->channels);
+    lane_fill(type, start, acc, p->channels);
     for (int64_t s = 0; s < r0.n && r2.n; s++)
       for (int64_t t = 0; t < r1.n; t++) {
-        const int64_t row = (image * a[0].in + r0.at + s * a[0].dilation) * a[1].in + r1.at +
-                            t * a[1].dilation;
+        const int64_t row =
+            (image * a[0].in + r0.at + s * a[0].dilation) * a[1].in + r1.at + t * a[1].dilation;
         const int64_t at = (row * a[2].in + r2.at) * p->channels;
         take_rows(job, job->x + (size_t)at * job->bytes, r2.n, a[2].dilation * p->channels, acc,
                   loaded);

@@ -27,8 +27,8 @@ typedef struct reduce_state {
   lane_type type, acc;
   lane_fold op;
   bool mean, find, last;
-  bool runs;   /* each lane by itself */
-  bool direct; /* x is of the lane's type, and rows (or runs) are dense */
+  bool runs;     /* each lane by itself */
+  bool direct;   /* x is of the lane's type, and rows (or runs) are dense */
   int64_t count; /* of elements that become one */
   lane_value start;
   int64_t chunks; /* of lanes */
@@ -230,7 +230,7 @@ static void split_work(reduce_state *s, uint32_t threads) {
   const int64_t all = s->gone.count == 1 ? s->row.n : s->gone.count;
   const bool few = units < (int64_t)whole && outputs <= MAX_PARTED && all >= (int64_t)whole;
   if (!s->find && whole > 1 && few) s->parts = s->tasks = whole;
-  if ((int64_t)s->tasks > units * (int64_t)s->parts) s->tasks = (size_t)(units ? units : 1);
+  if ((int64_t)s->tasks > units * (int64_t)s->parts) s->tasks = (size_t)units;
 }
 
 rlx_status reduce_prepare(const reduce_spec *spec, uint32_t threads, arena *mem,

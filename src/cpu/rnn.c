@@ -63,7 +63,7 @@ size_t rnn_plan(rnn *p, uint32_t threads) {
   rnn_job job;
   p->loops = cpu_table();
   p->blocks = (p->hidden + RNN_BLOCK - 1) / RNN_BLOCK;
-  p->chunk = p->batch >= CHUNK_ROWS ? 1 : CHUNK_ROWS / (p->batch ? p->batch : 1);
+  p->chunk = p->batch >= CHUNK_ROWS ? 1 : CHUNK_ROWS / p->batch;
   if (p->chunk > p->steps) p->chunk = p->steps;
   return (size_t)carve(p, threads, NULL, &job) * sizeof(float);
 }

@@ -43,7 +43,7 @@ typedef struct rnn_apply {
 /* Operands: x [T,B,I], w [G H,I], r [G H,H], biases [2 G H], lengths [B], h [B,H], c [B,H],
  * peepholes [3 H]; results: [T,B,H], h, c. All dense. */
 typedef struct rnn {
-  /* the question */
+  /* the question; batch and hidden are 1 or more */
   rnn_kind kind;
   rlx_dtype dtype, length_dtype; /* f32, f16 or bf16; i32 or i64 */
   int64_t gates, steps, batch, inputs, hidden;

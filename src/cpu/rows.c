@@ -20,7 +20,7 @@ typedef struct rows_state {
   cpu_axis row, lane; /* lane: taken out of the others; of size 1 where rows come one by one */
   rlx_dtype dtype;
   bool direct;
-  int64_t chunks; /* of lanes */
+  int64_t chunks;      /* of lanes */
   size_t tasks, piece; /* bytes of scratch of a worker */
 } rows_state;
 
@@ -94,8 +94,8 @@ static void split_axes(rows_state *s, const rows_spec *spec) {
   }
 }
 
-rlx_status rows_prepare(const rows_spec *spec, uint32_t threads, arena *mem,
-                        const void **out_state, size_t *out_scratch) {
+rlx_status rows_prepare(const rows_spec *spec, uint32_t threads, arena *mem, const void **out_state,
+                        size_t *out_scratch) {
   rows_state *s = arena_new(mem, 1, sizeof *s);
   if (!s) return status_memory(sizeof *s);
   s->spec = *spec;

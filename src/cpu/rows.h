@@ -20,8 +20,8 @@ typedef struct rows_spec {
 } rows_spec;
 
 /* Any strides. Owner: the state is `mem`'s; `how` must live as long. */
-rlx_status rows_prepare(const rows_spec *spec, uint32_t threads, arena *mem,
-                        const void **out_state, size_t *out_scratch);
+rlx_status rows_prepare(const rows_spec *spec, uint32_t threads, arena *mem, const void **out_state,
+                        size_t *out_scratch);
 rlx_status rows_run(const void *state, const cpu_run *run, const void *const *in, void *const *out);
 
 rows_fn softmax_f64; /* `how` is a softmax_how; that of f32 is a loop, and so are the scans */

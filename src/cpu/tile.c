@@ -61,12 +61,10 @@ static void frame_place(const tile_program *p, const void *const *in, int64_t ro
   for (size_t i = 0; i < p->n_in; i++) {
     const tile_source *s = &p->in[i];
     const char *from = in[i];
-    if (s->way == TILE_LINEAR)
-      f->slot[1 + i] = from + (row * p->dims[0] + col) * (int64_t)s->width;
+    if (s->way == TILE_LINEAR) f->slot[1 + i] = from + (row * p->dims[0] + col) * (int64_t)s->width;
     else if (s->way == TILE_ROWS)
       f->slot[1 + i] = from + row_offset(p, s, row) + col * (int64_t)s->width;
-    else if (s->way == TILE_GATHER)
-      gather(p, s, from, row, col, rows, n, f->tiles + s->tile);
+    else if (s->way == TILE_GATHER) gather(p, s, from, row, col, rows, n, f->tiles + s->tile);
   }
 }
 
@@ -167,12 +165,11 @@ static void run_tiles(const tile_job *job, int64_t first, int64_t last) {
 static void run_task(void *ctx, size_t i, size_t worker) {
   const tile_job *job = ctx;
   (void)worker;
-  run_tiles(job, (int64_t)i * job->tiles / job->tasks,
-            ((int64_t)i + 1) * job->tiles / job->tasks);
+  run_tiles(job, (int64_t)i * job->tiles / job->tasks, ((int64_t)i + 1) * job->tiles / job->tasks);
 }
 
 rlx_status tile_compute(const void *program, const cpu_run *run, const void *const *in,
-                    void *const *out) {
+                        void *const *out) {
   const tile_program *p = program;
   tile_job job = {p, in, out[0], tiles_of(p), 4 * (int64_t)run->threads};
   /* A step takes about a quarter of a nanosecond an element; tasks are worth it from 30 us on. */

@@ -25,7 +25,7 @@ void tile_finish_span(const tile_program *p, const void *const *in, int64_t firs
 
 /* --- running by itself: a cpu_kernel whose state is the program */
 rlx_status tile_compute(const void *program, const cpu_run *run, const void *const *in,
-                    void *const *out);
+                        void *const *out);
 
 /* --- making one: values are numbered from 0 as they are made */
 
@@ -45,8 +45,9 @@ typedef struct tile_maker tile_maker;
 typedef uint32_t tile_value;
 enum { TILE_VALUES = 224 }; /* more are RLX_ERROR_LIMIT */
 
-/* A program with this result and these operands, which broadcast to it, in arena memory. An
- * epilogue keeps the result's rows apart. The maker's calls are sticky: tile_make reports. */
+/* A program with this result, which is not empty, and these operands, which broadcast to it, in
+ * arena memory. An epilogue keeps the result's rows apart. The maker's calls are sticky: tile_make
+ * reports. */
 rlx_status tile_start(struct arena *mem, const cpu_view *out, const cpu_view *in, size_t n_in,
                       bool epilogue, tile_maker **out_maker);
 /* Operand i; constant: its one element, where it has one and that is always the same, else NULL. */

@@ -319,8 +319,8 @@ static rlx_status set_shape(tile_maker *m) {
   const int64_t most = (int64_t)count, len = p->dims[0];
   p->pieces = len > most ? (len + most - 1) / most : 1;
   p->piece = p->pieces == 1 ? len : ((len + p->pieces - 1) / p->pieces + 15) & ~(int64_t)15;
-  if (p->piece > 0) p->pieces = (len + p->piece - 1) / p->piece;
-  p->together = p->rank == 1 || len == 0 || len > most / 2 ? 1 : most / len;
+  p->pieces = (len + p->piece - 1) / p->piece;
+  p->together = p->rank == 1 || len > most / 2 ? 1 : most / len;
   for (size_t i = 0; i < p->n_in; i++) {
     tile_source *s = &m->sources[i];
     if (s->way != TILE_GATHER) continue;

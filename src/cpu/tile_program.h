@@ -11,11 +11,11 @@
 #include "cpu/tile.h"
 
 enum {
-  TILE_MOST = 512,          /* elements of a tile, at most */
-  TILE_MEMORY = 32768,      /* bytes of temporary tiles; they are on the stack */
-  TILE_SKEW = 64,           /* between tiles: so that they do not meet in the same cache sets */
-  TILE_SLOTS = 256,         /* a line's operands are bytes */
-  TILE_BASE = 0,            /* slot of the accumulators; operand i has slot 1 + i */
+  TILE_MOST = 512,     /* elements of a tile, at most */
+  TILE_MEMORY = 32768, /* bytes of temporary tiles; they are on the stack */
+  TILE_SKEW = 64,      /* between tiles: so that they do not meet in the same cache sets */
+  TILE_SLOTS = 256,    /* a line's operands are bytes */
+  TILE_BASE = 0,       /* slot of the accumulators; operand i has slot 1 + i */
 };
 #define TILE_RESULT UINT32_MAX /* as a line's `to` */
 

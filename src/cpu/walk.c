@@ -25,8 +25,7 @@ void walk_of(cpu_walk *w, const cpu_axis *axes, size_t n) {
     cpu_axis *last = w->rank ? &w->axis[w->rank - 1] : NULL;
     if (last && last->x == a->n * a->x && last->y == a->n * a->y)
       *last = (cpu_axis){last->n * a->n, a->x, a->y};
-    else
-      w->axis[w->rank++] = *a;
+    else w->axis[w->rank++] = *a;
   }
 }
 
@@ -57,5 +56,5 @@ size_t walk_tasks(uint32_t threads, int64_t count, double ns) {
   int64_t n = (int64_t)threads * PER_THREAD;
   if ((double)n > total / LEAST_NS) n = (int64_t)(total / LEAST_NS);
   if (n > count) n = count;
-  return n < 1 ? 1 : (size_t)n;
+  return (size_t)n;
 }

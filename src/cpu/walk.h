@@ -44,5 +44,6 @@ static inline void walk_next(const cpu_walk *w, cpu_place *p) {
 /* Into how many tasks `count` steps of so many nanoseconds are cut. Task i of n does those from
  * i * count / n to (i + 1) * count / n. At least 1. */
 size_t walk_tasks(uint32_t threads, int64_t count, double ns);
+#define WALK_BYTE_NS 0.08 /* what a byte costs that is moved from memory to memory */
 
 #endif

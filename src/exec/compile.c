@@ -264,7 +264,7 @@ static rlx_status replace_param(rlx_exec *e, size_t index, resident *fresh, resi
   const bool constant = old && e->kernels && !e->changing[index];
   if (constant && !vec_push(&e->residents, old)) return status_memory(sizeof old);
   e->params[index] = fresh;
-  e->changing[index] = old != NULL;
+  if (constant && e->variants.n) e->changing[index] = true;
   *out_old = constant ? NULL : old;
   return RLX_OK;
 }

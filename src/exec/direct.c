@@ -167,8 +167,7 @@ static rlx_status prepare_members(kernel_call *c, const plan *p, const plan_step
   const uint32_t *members = p->members + step->first_member;
   const tile_program *program = NULL;
   const rlx_val base = step->kind == STEP_KERNEL ? c->node->out : RLX_NIL;
-  if (step->n_members)
-    RLX_TRY(region_build(c, members, step->n_members, values, base, &program));
+  if (step->n_members) RLX_TRY(region_build(c, members, step->n_members, values, base, &program));
   if (step->kind == STEP_REGION) return region_prepare(c, program);
   c->epilogue = program;
   return c->node->op->hooks->kernel->prepare(c);

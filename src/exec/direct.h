@@ -19,20 +19,21 @@ void blocks_free(blocks *b);
 
 typedef struct direct direct;
 struct rlx_exec;
+struct direct_constant {
+  const void *data; /* NULL: it may differ from run to run */
+  bool lasting;     /* it lives as long as the executable: what is made of it is shared */
+};
 /* What preparing needs to know. */
 typedef struct direct_setup {
   const struct rlx_exec *e;
   const rlx_graph *g;
   const plan *p;
   const plan_segment *s;
-  const struct direct_constant {
-    const void *data; /* NULL: it may differ from run to run */
-    bool lasting;     /* it lives as long as the executable: what is made of it is shared */
-  } *constants;       /* by value */
+  const struct direct_constant *constants; /* by value */
 } direct_setup;
 rlx_status direct_create(const direct_setup *setup, direct **out_direct);
 void direct_free(direct *d); /* after all its runs */
-/* Values from outside without the constants, and those that go there: in the order of direct_run. */
+/* Values from outside but for constants, and those that go there: in the order of direct_run. */
 size_t direct_inputs(const direct *d, const rlx_val **out);
 size_t direct_outputs(const direct *d, const rlx_val **out);
 size_t direct_bytes(const direct *d); /* of a block */

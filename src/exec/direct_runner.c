@@ -1,5 +1,5 @@
-/* exec/direct_runner.c: the runner of direct segments: at once on the calling thread, or, lazily, as
- * one operation of MLX's graph. */
+/* exec/direct_runner.c: the runner of direct segments: at once on the calling thread, or, lazily,
+ * as one operation of MLX's graph. */
 #include "exec/exec.h"
 #include "mlx/lock.h"
 

@@ -146,6 +146,9 @@ rlx_status run_fetch(run *r, const rlx_val *vals, size_t n);
 void run_note(const rlx_graph *g, const ir_node *n, const char *category, uint64_t begin);
 /* Puts the node's description before the thread's sentence. */
 rlx_status run_fail_at(const rlx_graph *g, const ir_node *n, rlx_status status);
+/* Do two tensors have bytes in common? One and an input? */
+bool run_overlaps(const rlx_tensor *a, const rlx_tensor *b);
+bool run_shares_input(const rlx_graph *g, rlx_tensor *const *inputs, const rlx_tensor *t);
 /* Runs a cut of e->graph on r->cells. */
 rlx_status run_cut(run *r, uint32_t node);
 /* A node by its reference or its sub-graphs; `out`: new references. */

@@ -30,15 +30,14 @@ static rlx_status check_inputs(const rlx_graph *g, rlx_tensor *const *inputs, si
   return RLX_OK;
 }
 
-static bool overlap(const rlx_tensor *a, const void *data, size_t bytes) {
-  const uintptr_t x = (uintptr_t)a->data, y = (uintptr_t)data;
-  return x < y + bytes && y < x + a->bytes;
+bool run_overlaps(const rlx_tensor *a, const rlx_tensor *b) {
+  const uintptr_t x = (uintptr_t)a->data, y = (uintptr_t)b->data;
+  return x < y + b->bytes && y < x + a->bytes;
 }
 
-static bool shares_input(const rlx_graph *g, rlx_tensor *const *inputs, const void *data,
-                         size_t bytes) {
+bool run_shares_input(const rlx_graph *g, rlx_tensor *const *inputs, const rlx_tensor *t) {
   for (size_t i = 0; i < g->inputs.n; i++)
-    if (overlap(inputs[i], data, bytes)) return true;
+    if (run_overlaps(inputs[i], t)) return true;
   return false;
 }
 
@@ -54,7 +53,7 @@ static rlx_status copy_of(const rlx_tensor *t, rlx_tensor **out) {
 static rlx_status check_given(const run *r, size_t i, const rlx_tensor *t, rlx_tensor *given) {
   const char *name = r->e->graph->outputs.data[i].name;
   char wanted[160], got[160];
-  if (shares_input(r->e->graph, r->inputs, given->data, given->bytes))
+  if (run_shares_input(r->e->graph, r->inputs, given))
     return status_set(RLX_ERROR_ARGUMENT, "output '%s': the tensor given for it overlaps an input",
                       name);
   if (!rlx_tensor_mutable(given))
@@ -83,7 +82,7 @@ static rlx_status hand_out(run *r, rlx_tensor **outputs) {
   for (size_t i = 0; i < g->outputs.n && status == RLX_OK; i++) {
     const cell *c = output_cell(r, i);
     if (outputs[i]) status = check_given(r, i, c->tensor, outputs[i]);
-    else if (c->shared || shares_input(g, r->inputs, c->tensor->data, c->tensor->bytes))
+    else if (c->shared || run_shares_input(g, r->inputs, c->tensor))
       status = copy_of(c->tensor, &made[i]);
     else made[i] = rlx_tensor_retain(c->tensor);
   }

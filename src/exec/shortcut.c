@@ -1,5 +1,5 @@
-/* exec/shortcut.c: the run of a graph whose plan is one direct segment: from the caller's tensors to
- * the caller's tensors, without cells, MLX or the runtime lock. Whatever is unusual (a first run
+/* exec/shortcut.c: the run of a graph whose plan is one direct segment: from the caller's tensors
+ * to the caller's tensors, without cells, MLX or the runtime lock. Whatever is unusual (a first run
  * of its shapes, an output that does not fit, a result that is an input) takes the long way, which
  * also says what is wrong. */
 #include "exec/exec.h"
@@ -91,11 +91,6 @@ static variant *find_variant(rlx_exec *e, rlx_tensor *const *inputs) {
 
 /* --- outputs */
 
-static bool apart(const rlx_tensor *a, const rlx_tensor *b) {
-  const char *x = a->data, *y = b->data;
-  return x + a->bytes <= y || y + b->bytes <= x;
-}
-
 /* Can the run write output i of the segment into the tensor that the caller gave? */
 static bool fits(const variant *v, const rlx_val *vals, size_t i, rlx_tensor *const *inputs,
                  rlx_tensor *const *outputs) {
@@ -106,10 +101,9 @@ static bool fits(const variant *v, const rlx_val *vals, size_t i, rlx_tensor *co
   if (given->read_only || given->dtype != t->dtype || given->rank != t->rank) return false;
   for (uint32_t k = 0; k < t->rank; k++)
     if (given->dims[k] != t->dims[k]) return false;
-  for (size_t k = 0; k < v->graph->inputs.n; k++)
-    if (!apart(given, inputs[k])) return false;
+  if (run_shares_input(v->graph, inputs, given)) return false;
   for (size_t k = 0; k < v->graph->outputs.n; k++)
-    if (k != port && outputs[k] && !apart(given, outputs[k])) return false;
+    if (k != port && outputs[k] && run_overlaps(given, outputs[k])) return false;
   return true;
 }
 
@@ -118,8 +112,8 @@ static rlx_status run_into(const rlx_exec *e, const variant *v, resident *const 
   const shortcut *s = v->shortcut;
   const size_t n_inputs = e->graph->inputs.n;
   for (size_t i = 0; i < s->n_in; i++)
-    data[i] = s->in[i] < n_inputs ? inputs[s->in[i]]->data
-                                  : params[s->in[i] - n_inputs]->tensor->data;
+    data[i] =
+        s->in[i] < n_inputs ? inputs[s->in[i]]->data : params[s->in[i] - n_inputs]->tensor->data;
   for (size_t i = 0; i < s->n_out; i++) data[s->n_in + i] = outputs[s->out[i]]->data;
   return direct_run(v->directs[0], (blocks *)(uintptr_t)&e->blocks, (const void *const *)data,
                     data + s->n_in);

@@ -301,7 +301,7 @@ static rlx_status attention_prepare(kernel_call *c) {
                    .mask_dtype = masked ? c->in[3].dtype : RLX_DTYPE_COUNT,
                    .batch = q->dims[0],
                    .heads = k->dims[1],
-                   .group = k->dims[1] ? q->dims[1] / k->dims[1] : 0,
+                   .group = q->dims[1] / k->dims[1],
                    .queries = q->dims[2],
                    .keys = k->dims[2],
                    .width = q->dims[3],

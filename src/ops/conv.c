@@ -486,12 +486,6 @@ static rlx_status conv_weights(kernel_call *c, conv_plan *p) {
   return RLX_OK;
 }
 
-static rlx_status conv_nothing(const void *state, const cpu_run *run, const void *const *in,
-                               void *const *out) {
-  (void)state, (void)run, (void)in, (void)out;
-  return RLX_OK;
-}
-
 /* The windows, which for a transposed convolution slide over the result, as a plan. */
 static rlx_status conv_plan_of(kernel_call *c, const window_axis *w, int64_t groups,
                                bool transposed) {
@@ -499,9 +493,6 @@ static rlx_status conv_plan_of(kernel_call *c, const window_axis *w, int64_t gro
   conv_plan *p = kernel_state(c, sizeof *p);
   if (!p) return status_memory(sizeof *p);
   c->state = p;
-  c->run = conv_nothing;
-  c->name = "conv empty";
-  if (view_count(y) == 0) return RLX_OK;
   conv_shape s = {x->dims[0], x->dims[1], y->dims[1], groups, {{0}}, transposed};
   window_axes(w, x->rank - 2, s.axis);
   for (size_t i = 0; i < CONV_AXES && transposed; i++) {

@@ -21,7 +21,7 @@ rlx_status copy_prepare(kernel_call *c) {
 }
 
 static rlx_status places_kernel(const void *state, const cpu_run *run, const void *const *in,
-                             void *const *out) {
+                                void *const *out) {
   places_move(state, in[0], out[0], run->threads);
   return RLX_OK;
 }

@@ -36,7 +36,7 @@ typedef struct kernel_call {
   const void *const *constant; /* operand i where it is the same in all runs, else NULL */
   const bool *lasting;         /* is it the same for other shapes too? */
   uint32_t threads;
-  rlx_dtype precision;          /* RLX_BF16: round factors to bf16 and sum in f32; RLX_F32: do not */
+  rlx_dtype precision; /* RLX_BF16: round factors to bf16 and sum in f32; RLX_F32: do not */
   const tile_program *epilogue; /* only for kernels that say so; NULL: none */
   arena *mem;                   /* lives as long as the state */
   struct kernel_packs *packs;
@@ -64,9 +64,9 @@ ir_infer kernel_ask(const rlx_graph *g, const ir_node *n, ir_type *types);
 
 /* Zeroed memory for the state; NULL: out of memory, then return status_memory(bytes). */
 void *kernel_state(kernel_call *c, size_t bytes);
-/* Data made of a constant operand, once for all variants if the operand is lasting: equal `kind` and
- * operand give the same.
- * `fill` writes `bytes` bytes, 64-byte aligned. The operand itself is not read at run time then. */
+/* Data made of a constant operand, once for all variants if the operand is lasting: equal `kind`,
+ * operand and view of it give the same. `fill` writes `bytes` bytes, 64-byte aligned. The operand
+ * itself is not read at run time then. */
 rlx_status kernel_pack(kernel_call *c, size_t operand, const char *kind, size_t bytes,
                        void (*fill)(const void *ctx, void *to), const void *ctx,
                        const void **out_data);

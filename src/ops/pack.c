@@ -1,4 +1,5 @@
-/* ops/pack.c: packed constants, found by the constant's address and the kind of packing.
+/* ops/pack.c: packed constants, found by the constant's address, how it is seen there, and the kind
+ * of packing: views of one constant begin at the same address.
  *
  * Large ones lie one behind the other in rooms of huge pages where the system has them: small pages
  * would make each run through the weights wait for address translation, and the first touch of each
@@ -7,7 +8,6 @@
 #include "ops/pack.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,15 +17,18 @@
 
 enum { ALIGNMENT = 64, LARGE = 1 << 18, HUGE_PAGE = 1 << 21, ROOM = 1 << 24 };
 
+typedef struct packed {
+  const void *constant;
+  uint32_t rank;
+  int64_t dims[RLX_MAX_RANK], strides[RLX_MAX_RANK]; /* zeros behind the rank */
+  char *kind;
+  size_t bytes;
+  void *data;
+} packed;
+
 struct kernel_packs {
-  atomic_uint refs;
   pthread_mutex_t mutex; /* held while a constant is packed, so that it is packed once */
-  VEC(struct packed {
-    const void *constant;
-    char *kind;
-    size_t bytes;
-    void *data;
-  }) list;
+  VEC(packed) list;
   VEC(void *) memory; /* rooms, and what is small by itself */
   char *room;         /* what is left of the last room */
   size_t left;
@@ -34,19 +37,13 @@ struct kernel_packs {
 rlx_status packs_create(kernel_packs **out_packs) {
   kernel_packs *p = mem_new(1, sizeof *p);
   if (!p) return status_memory(sizeof *p);
-  atomic_init(&p->refs, 1);
   pthread_mutex_init(&p->mutex, NULL);
   *out_packs = p;
   return RLX_OK;
 }
 
-kernel_packs *packs_retain(kernel_packs *p) {
-  atomic_fetch_add(&p->refs, 1);
-  return p;
-}
-
 void packs_free(kernel_packs *p) {
-  if (!p || atomic_fetch_sub(&p->refs, 1) != 1) return;
+  if (!p) return;
   for (size_t i = 0; i < p->memory.n; i++) free(p->memory.data[i]);
   for (size_t i = 0; i < p->list.n; i++) mem_free(p->list.data[i].kind);
   vec_free(&p->memory);
@@ -55,19 +52,20 @@ void packs_free(kernel_packs *p) {
   mem_free(p);
 }
 
-size_t packs_bytes(kernel_packs *p) {
-  size_t bytes = 0;
-  pthread_mutex_lock(&p->mutex);
-  for (size_t i = 0; i < p->list.n; i++) bytes += p->list.data[i].bytes;
-  pthread_mutex_unlock(&p->mutex);
-  return bytes;
+static packed entry_of(const cpu_view *v, const void *constant, size_t bytes) {
+  packed e = {.constant = constant, .rank = v->rank, .bytes = bytes};
+  memcpy(e.dims, v->dims, v->rank * sizeof *v->dims);
+  memcpy(e.strides, v->strides, v->rank * sizeof *v->strides);
+  return e;
 }
 
-static const struct packed *find(const kernel_packs *p, const void *constant, const char *kind,
-                                 size_t bytes) {
+static const packed *find(const kernel_packs *p, const packed *wanted, const char *kind) {
   for (size_t i = 0; i < p->list.n; i++) {
-    const struct packed *e = &p->list.data[i];
-    if (e->constant == constant && e->bytes == bytes && strcmp(e->kind, kind) == 0) return e;
+    const packed *e = &p->list.data[i];
+    if (e->constant == wanted->constant && e->bytes == wanted->bytes && e->rank == wanted->rank &&
+        memcmp(e->dims, wanted->dims, sizeof e->dims) == 0 &&
+        memcmp(e->strides, wanted->strides, sizeof e->strides) == 0 && strcmp(e->kind, kind) == 0)
+      return e;
   }
   return NULL;
 }
@@ -85,7 +83,8 @@ static void *place_new(kernel_packs *p, size_t bytes) {
   bytes = up(bytes, ALIGNMENT);
   if (bytes < LARGE) return memory_new(p, ALIGNMENT, bytes);
   if (bytes > p->left) {
-    const size_t size = bytes > ROOM ? up(bytes, HUGE_PAGE) : ROOM; /* what is never touched is free */
+    /* What is never touched is free. */
+    const size_t size = bytes > ROOM ? up(bytes, HUGE_PAGE) : ROOM;
     char *room = memory_new(p, HUGE_PAGE, size);
     if (!room) return NULL;
 #ifdef MADV_HUGEPAGE
@@ -99,7 +98,7 @@ static void *place_new(kernel_packs *p, size_t bytes) {
   return p->room - bytes;
 }
 
-static rlx_status add(kernel_packs *p, struct packed e, const char *kind,
+static rlx_status add(kernel_packs *p, packed e, const char *kind,
                       void (*fill)(const void *ctx, void *to), const void *ctx) {
   e.data = place_new(p, e.bytes);
   e.kind = mem_strdup(kind);
@@ -140,10 +139,10 @@ rlx_status kernel_pack(kernel_call *c, size_t operand, const char *kind, size_t 
   rlx_status status = RLX_OK;
   if (!c->lasting[operand]) return pack_alone(c, bytes, fill, ctx, out_data);
   pthread_mutex_lock(&p->mutex);
-  const struct packed *e = find(p, c->constant[operand], kind, bytes);
+  const packed wanted = entry_of(&c->in[operand], c->constant[operand], bytes);
+  const packed *e = find(p, &wanted, kind);
   if (!e) {
-    const struct packed fresh = {c->constant[operand], NULL, bytes, NULL};
-    status = add(p, fresh, kind, fill, ctx);
+    status = add(p, wanted, kind, fill, ctx);
     if (status == RLX_OK) {
       e = &p->list.data[p->list.n - 1];
       forget(&c->in[operand], c->constant[operand]);

@@ -160,7 +160,7 @@ static rlx_status int_matmul_prepare(kernel_call *c) {
   p->a_at = matrices(c, 0, p->batch);
   p->b_at = matrices(c, 1, p->batch);
   if (!p->a_at || !p->b_at) return status_memory((size_t)p->batch * sizeof *p->a_at);
-  if (y->rank == 2 && c->constant[1] && p->n > 0) {
+  if (y->rank == 2 && c->constant[1]) {
     p->bytes = gemm_int_bytes(x->dtype, y->dtype, p->k);
     RLX_TRY(pack_factor(c, p));
   }

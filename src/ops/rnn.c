@@ -11,6 +11,7 @@
 #include "ops/rnn.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ops/block.h"
@@ -394,12 +395,13 @@ static rlx_status pack_constant(kernel_call *c, const rnn *p, size_t operand, in
   const bool bias = operand == BIAS;
   const rnn_packing f = {p, k, operand < c->node->n_in ? c->constant[operand] : NULL};
   const int64_t floats = bias ? rnn_packed_bias(p) : rnn_packed(p, k);
-  /* biases of a GRU depend on the variant */
-  const char *const kinds[] = {"rnn", "rnn biases", "rnn late biases"};
+  char kind[32]; /* biases of a GRU depend on the variant */
   const void *data = NULL;
+  snprintf(kind, sizeof kind, "%s%s%s", c->node->op->name, bias ? " biases" : "",
+           bias && p->variant ? ", late" : "");
   if (!f.from || floats == 0) return RLX_OK;
-  RLX_TRY(kernel_pack(c, operand, kinds[!bias ? 0 : p->variant ? 2 : 1],
-                      (size_t)floats * sizeof(float), bias ? fill_bias : fill_panels, &f, &data));
+  RLX_TRY(kernel_pack(c, operand, kind, (size_t)floats * sizeof(float),
+                      bias ? fill_bias : fill_panels, &f, &data));
   *out = data;
   return RLX_OK;
 }

@@ -9,12 +9,13 @@
 #include "pass/pass.h"
 
 enum { TILE = 1, KERNEL = 2, EPILOGUE = 4, VIEW = 8 }; /* what a node can be */
-static const uint32_t NOBODY = 0, MANY = UINT32_MAX; /* as readers; else 1 + the group's last node */
+static const uint32_t NOBODY = 0,
+                      MANY = UINT32_MAX; /* as readers; else 1 + the group's last node */
 
 typedef struct group_node {
   uint8_t can;
-  uint32_t last;     /* the node that ends its group */
-  uint32_t base;     /* of a group's last node: 1 + the node whose kernel it ends; 0: none */
+  uint32_t last; /* the node that ends its group */
+  uint32_t base; /* of a group's last node: 1 + the node whose kernel it ends; 0: none */
   uint32_t steps, operands;
 } group_node;
 
@@ -62,7 +63,8 @@ static bool joins(const grouping *gr, uint32_t i) {
   if (n->n_out != 1 || readers == NOBODY || readers == MANY) return false;
   const group_node *group = &gr->nodes[readers - 1];
   const bool tile = gr->nodes[i].can == TILE;
-  if (!(group->can & TILE) || !(tile || (gr->nodes[i].can & EPILOGUE && !group->base))) return false;
+  if (!(group->can & TILE) || !(tile || (gr->nodes[i].can & EPILOGUE && !group->base)))
+    return false;
   return same_shape(gr->g, n->out, gr->g->nodes.data[readers - 1].out) &&
          group->steps < REGION_STEPS && group->operands + n->n_in < REGION_OPERANDS;
 }
@@ -105,9 +107,8 @@ static void list_steps(const grouping *gr, plan *p) {
     const group_node *n = &gr->nodes[i];
     if (gr->g->nodes.data[i].op->traits & IR_LEAF || n->last != i) continue;
     const uint32_t last = (uint32_t)i;
-    p->steps[p->n_steps++] = (plan_step){.kind = kind_of(n, n->base),
-                                         .node = n->base ? n->base - 1 : last,
-                                         .last = last};
+    p->steps[p->n_steps++] = (plan_step){
+        .kind = kind_of(n, n->base), .node = n->base ? n->base - 1 : last, .last = last};
   }
 }
 

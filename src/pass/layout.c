@@ -30,7 +30,7 @@ static void dense_strides(const int64_t *dims, uint32_t rank, const uint32_t *or
   int64_t step = 1;
   for (uint32_t i = rank; i-- > 0;) {
     strides[order[i]] = step;
-    step *= dims[order[i]] > 0 ? dims[order[i]] : 1;
+    step *= dims[order[i]];
   }
 }
 
@@ -107,11 +107,11 @@ static uint32_t add_dense(laying *w, cpu_view view, const uint32_t *order, layou
                           uint32_t index) {
   int64_t strides[RLX_MAX_RANK + 1] = {0};
   dense_strides(view.dims, view.rank, order, strides);
-  return add_buffer(w, (layout_buffer){.view = view,
-                                       .base = (uint32_t)w->l->buffers.n,
-                                       .place = place,
-                                       .index = index},
-                    strides);
+  return add_buffer(
+      w,
+      (layout_buffer){
+          .view = view, .base = (uint32_t)w->l->buffers.n, .place = place, .index = index},
+      strides);
 }
 
 static uint32_t add_outside(laying *w, rlx_val v, layout_place place) {
@@ -165,11 +165,6 @@ static rlx_status suit(laying *w, uint32_t *buffer, kernel_order wanted) {
 
 /* --- views */
 
-static bool alias(const laying *w, const ir_node *n, uint32_t nth, const cpu_view *in,
-                  int64_t *strides, int64_t *offset) {
-  return view_make(w->g, n, nth, in, strides, offset);
-}
-
 static rlx_status lay_view(laying *w, const plan_step *step) {
   const ir_node *n = &w->g->nodes.data[step->node];
   uint32_t from = buffer_of(w, n->in[0]);
@@ -177,15 +172,16 @@ static rlx_status lay_view(laying *w, const plan_step *step) {
   if (!from) return status_memory(0);
   for (uint32_t i = 0; i < n->n_out; i++) {
     const rlx_val v = rlx_nth(n->out, i);
-    if (!alias(w, n, i, view_of(w, from), strides, &offset)) {
+    if (!view_make(w->g, n, i, view_of(w, from), strides, &offset)) {
       RLX_TRY(suit(w, &from, ORDER_ROWS));
-      if (!alias(w, n, i, view_of(w, from), strides, &offset))
+      if (!view_make(w->g, n, i, view_of(w, from), strides, &offset))
         return status_set(RLX_ERROR_INTERNAL, "%s is no view of dense rows", n->op->name);
     }
     const layout_buffer *b = &w->l->buffers.data[from];
-    w->of[v.id] = add_buffer(w, (layout_buffer){.view = view_of_type(&graph_value(w->g, v)->type),
-                                                .base = b->base,
-                                                .offset = b->offset + offset},
+    w->of[v.id] = add_buffer(w,
+                             (layout_buffer){.view = view_of_type(&graph_value(w->g, v)->type),
+                                             .base = b->base,
+                                             .offset = b->offset + offset},
                              strides);
     if (w->escapes[v.id]) RLX_TRY(add_copy(w, w->of[v.id], add_outside(w, v, PLACE_OUT)));
   }
@@ -258,7 +254,7 @@ static uint32_t content_readers(const laying *w, rlx_val v, const cpu_view *view
     for (uint32_t i = 0; i < n->n_in; i++) {
       if (n->in[i].id != v.id) continue;
       if (step->kind == STEP_KERNEL) content += suits(view, wants(n->op->hooks->kernel, i));
-      if (step->kind != STEP_VIEW || !alias(w, n, 0, view, strides, &offset)) continue;
+      if (step->kind != STEP_VIEW || !view_make(w->g, n, 0, view, strides, &offset)) continue;
       cpu_view seen = view_of_type(&graph_value(w->g, n->out)->type);
       seen.strides = strides;
       content += view_is_rows(&seen);

@@ -1,9 +1,9 @@
 /* pass/layout.h: where the values of a direct segment lie in memory, and what runs in which order.
  *
- * Laws: a view is an alias with strides of its own; where a kernel cannot read a value as it lies, a
- * copy is made before it, once; what comes from outside and what goes there is dense row-major; two
- * buffers share bytes of the arena only if they are never needed at the same time, or if a region
- * computes in place. */
+ * Laws: a view is an alias with strides of its own; where a kernel cannot read a value as it lies,
+ * a copy is made before it, once; what comes from outside and what goes there is dense row-major;
+ * two buffers share bytes of the arena only if they are never needed at the same time, or if a
+ * region computes in place. */
 #ifndef PASS_LAYOUT_H
 #define PASS_LAYOUT_H
 
@@ -22,8 +22,8 @@ typedef struct layout_buffer {
   int64_t offset; /* elements from the base's start */
   /* of a base */
   layout_place place;
-  uint32_t index;  /* in `in` or `out` */
-  size_t at;       /* bytes from the arena's start */
+  uint32_t index;      /* in `in` or `out` */
+  size_t at;           /* bytes from the arena's start */
   uint32_t made, last; /* operations that write it first and read it last */
 } layout_buffer;
 

@@ -29,22 +29,26 @@ static void find_lifetimes(const layout *l) {
 static bool same_view(const cpu_view *a, const cpu_view *b) {
   if (a->rank != b->rank || dtype_bytes(a->dtype) != dtype_bytes(b->dtype)) return false;
   for (uint32_t i = 0; i < a->rank; i++)
-    if (a->dims[i] != b->dims[i] || (a->dims[i] != 1 && a->strides[i] != b->strides[i])) return false;
+    if (a->dims[i] != b->dims[i] || (a->dims[i] != 1 && a->strides[i] != b->strides[i]))
+      return false;
   return true;
 }
 
 /* Can a region write its result over this operand? Nobody may need it later, nor read it now at
  * other places. */
-static bool may_overwrite(const layout *l, uint32_t k, uint32_t operand, const layout_buffer *result) {
+static bool may_overwrite(const layout *l, uint32_t k, uint32_t operand,
+                          const layout_buffer *result) {
   const layout_op *op = &l->ops.data[k];
   const struct layout_operand *operands = &l->operands.data[op->first];
   const layout_buffer *b = &l->buffers.data[operands[operand].buffer];
   const layout_buffer *base = &l->buffers.data[b->base];
-  if (base->place != PLACE_ARENA || base->last != k || b->offset || !same_view(&b->view, &result->view))
+  if (base->place != PLACE_ARENA || base->last != k || b->offset ||
+      !same_view(&b->view, &result->view))
     return false;
   for (uint32_t i = 0; i < op->n_in; i++) {
     const layout_buffer *other = &l->buffers.data[operands[i].buffer];
-    if (other->base == b->base && (other->offset || !same_view(&other->view, &b->view))) return false;
+    if (other->base == b->base && (other->offset || !same_view(&other->view, &b->view)))
+      return false;
   }
   return true;
 }
@@ -67,36 +71,37 @@ static void compute_in_place(const plan *p, layout *l) {
   }
 }
 
-typedef struct placing {
+/* A buffer's bytes of the arena. */
+typedef struct extent {
   uint32_t buffer;
-  size_t bytes;
-} placing;
+  size_t at, bytes;
+} extent;
 
 static int by_size(const void *a, const void *b) {
-  const placing *x = a, *y = b;
+  const extent *x = a, *y = b;
   if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
   return x->buffer < y->buffer ? -1 : 1;
 }
 
 static int by_place(const void *a, const void *b) {
-  const placing *x = a, *y = b;
-  return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+  const extent *x = a, *y = b;
+  return (x->at > y->at) - (x->at < y->at);
 }
 
-/* The lowest offset where `bytes` fit beside those placed before that live at the same time.
+/* The lowest offset where buffer `n` fits beside those placed before that live at the same time.
  * `taken`: room for them. */
-static size_t free_place(const layout *l, const placing *list, size_t n, placing *taken) {
+static size_t free_place(const layout *l, const extent *list, size_t n, extent *taken) {
   const layout_buffer *b = &l->buffers.data[list[n].buffer];
   size_t count = 0, at = 0;
   for (size_t i = 0; i < n; i++) {
     const layout_buffer *other = &l->buffers.data[list[i].buffer];
     if (other->last < b->made || b->last < other->made) continue;
-    taken[count++] = (placing){(uint32_t)i, other->at};
+    taken[count++] = list[i];
   }
   qsort(taken, count, sizeof *taken, by_place);
   for (size_t i = 0; i < count; i++) {
-    if (taken[i].bytes >= at + list[n].bytes) break;
-    const size_t end = taken[i].bytes + list[taken[i].buffer].bytes;
+    if (taken[i].at >= at + list[n].bytes) break;
+    const size_t end = taken[i].at + taken[i].bytes;
     if (end > at) at = end;
   }
   return at;
@@ -105,18 +110,18 @@ static size_t free_place(const layout *l, const placing *list, size_t n, placing
 rlx_status layout_place_buffers(const plan *p, layout *l) {
   find_lifetimes(l);
   compute_in_place(p, l);
-  placing *list = mem_new(l->buffers.n + 1, sizeof *list);
-  placing *taken = mem_new(l->buffers.n + 1, sizeof *taken);
+  extent *list = mem_new(l->buffers.n + 1, sizeof *list);
+  extent *taken = mem_new(l->buffers.n + 1, sizeof *taken);
   size_t n = 0;
   for (uint32_t i = 1; list && taken && i < l->buffers.n; i++) {
     const layout_buffer *b = &l->buffers.data[i];
-    if (b->base == i && b->place == PLACE_ARENA) list[n++] = (placing){i, buffer_bytes(b)};
+    if (b->base == i && b->place == PLACE_ARENA) list[n++] = (extent){i, 0, buffer_bytes(b)};
   }
   if (list && taken && n) qsort(list, n, sizeof *list, by_size);
   for (size_t i = 0; i < n; i++) {
-    layout_buffer *b = &l->buffers.data[list[i].buffer];
-    b->at = free_place(l, list, i, taken);
-    if (b->at + list[i].bytes > l->arena_bytes) l->arena_bytes = b->at + list[i].bytes;
+    const size_t at = list[i].at = free_place(l, list, i, taken);
+    l->buffers.data[list[i].buffer].at = at;
+    if (at + list[i].bytes > l->arena_bytes) l->arena_bytes = at + list[i].bytes;
   }
   const rlx_status status = list && taken ? RLX_OK : status_memory(l->buffers.n * sizeof *list);
   mem_free(list);

@@ -4,6 +4,7 @@
  * of a are pairs too, at the front of the room of their f32s, and denormal factors count as 0.
  * Elsewhere rows are f32 that are rounded to bf16, and b is widened in registers. */
 #include "cpu/gemm.h"
+#include "cpu/loops/half.h"
 #include "cpu/loops/loops.h"
 #ifdef __AVX2__
 #include <immintrin.h>
@@ -11,20 +12,6 @@
 
 #define REAL float
 #include "cpu/loops/gemm_tile.h"
-
-static inline uint32_t bits_of(float f) {
-  union {
-    float f;
-    uint32_t u;
-  } b = {f};
-  return b.u;
-}
-
-/* Rounded to nearest even, in the high half. A NaN stays one. */
-static inline uint32_t rounded(float f) {
-  const uint32_t bits = bits_of(f), near = bits + 0x7fff + (bits >> 16 & 1);
-  return ((bits & 0x7fffffffu) > 0x7f800000u ? bits | 0x400000u : near) & 0xffff0000u;
-}
 
 #ifndef __AVX512BF16__
 INLINED vector widened(const uint16_t *p) {
@@ -84,9 +71,9 @@ void LOOP_NAME(gemm_rows_bf16)(int64_t rows, int64_t k, float *a) {
 #ifdef __AVX512BF16__
   for (int64_t i = 0; i < rows; i++)
     for (int64_t l = 0; l < k; l += 2)
-      bits[i * k + l / 2] = rounded(a[i * k + l]) >> 16 | rounded(a[i * k + l + 1]);
+      bits[i * k + l / 2] = to_bf16(a[i * k + l]) | to_bf16(a[i * k + l + 1]) << 16;
 #else
-  for (int64_t i = 0; i < rows * k; i++) bits[i] = rounded(a[i]);
+  for (int64_t i = 0; i < rows * k; i++) bits[i] = to_bf16(a[i]) << 16;
 #endif
 }
 
@@ -96,8 +83,8 @@ void LOOP_NAME(gemm_panel_bf16)(int64_t k, const float *from, uint16_t *to) {
   uint32_t *pairs = (uint32_t *)(void *)to;
   for (int64_t l = 0; l < k; l += 2, from += 2 * COLUMNS, pairs += COLUMNS)
     for (int64_t j = 0; j < COLUMNS; j++)
-      pairs[j] = rounded(from[j]) >> 16 | rounded(from[COLUMNS + j]);
+      pairs[j] = to_bf16(from[j]) | to_bf16(from[COLUMNS + j]) << 16;
 #else
-  for (int64_t i = 0; i < k * COLUMNS; i++) to[i] = (uint16_t)(rounded(from[i]) >> 16);
+  for (int64_t i = 0; i < k * COLUMNS; i++) to[i] = (uint16_t)to_bf16(from[i]);
 #endif
 }

@@ -40,8 +40,8 @@ typedef struct sums_place {
 /* c = bias, 0 or c + a b, of rows x (vectors * VECTOR) */
 INLINED void sums_run(int rows, int vectors, int parts, const gemm_block *p, const sums_place *t);
 
-/* A panel is read once while its predecessor is multiplied, in the shares of the tiles: neither waits
- * for memory. */
+/* A panel is read once while its predecessor is multiplied, in the shares of the tiles: neither
+ * waits for memory. */
 INLINED void next_fetch(const sums_place *t, int64_t l) {
   enum { LINE = 64, LINES = (COLUMNS * sizeof(REAL) + LINE - 1) / LINE };
   for (int j = 0; j < LINES; j++) __builtin_prefetch(t->next + l * t->next_step + j * LINE, 0, 2);

@@ -2,68 +2,30 @@
  *
  * Laws: loading is exact; storing rounds once (to nearest even; f64 to halves too), integers wrap.
  * NaN stays NaN. */
+#include "cpu/loops/half.h"
 #include "cpu/loops/loops.h"
-
-static inline uint32_t bits_of(float f) {
-  union {
-    float f;
-    uint32_t u;
-  } b = {f};
-  return b.u;
-}
-static inline float float_of(uint32_t u) {
-  union {
-    uint32_t u;
-    float f;
-  } b = {u};
-  return b.f;
-}
-
-/* Shifted into place the exponent is 112 too small, which a product mends, of denormals too. */
-static inline float from_half(uint16_t h) {
-  const uint32_t sign = (uint32_t)(h & 0x8000) << 16, size = (uint32_t)(h & 0x7fff) << 13;
-  const uint32_t finite = bits_of(float_of(size) * 0x1p112f);
-  return float_of((size >= 0x0f800000u ? size | 0x7f800000u : finite) | sign);
-}
-
-static inline uint16_t to_half(float f) {
-  const uint32_t bits = bits_of(f), size = bits & 0x7fffffffu;
-  const uint32_t normal = (size + 0xfff + ((size >> 13) & 1) - 0x38000000u) >> 13;
-  const uint32_t small = bits_of(float_of(size) + 0.5f) - 0x3f000000u; /* adding rounds */
-  uint32_t half = size < 0x38800000u ? small : normal;
-  half = size >= 0x47800000u ? 0x7c00 : half;
-  half = size > 0x7f800000u ? 0x7e00 : half;
-  return (uint16_t)(half | (bits >> 16 & 0x8000));
-}
-
-static inline float from_bf16(uint16_t h) { return float_of((uint32_t)h << 16); }
-
-static inline uint16_t to_bf16(float f) {
-  const uint32_t bits = bits_of(f), rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40 : rounded);
-}
 
 /* To the neighbour with an odd last bit where it is not exact: rounding that once more is as
  * rounding once. */
 static inline float to_odd(double d) {
   const float f = (float)d;
-  const uint32_t bits = bits_of(f), size = bits & 0x7fffffffu;
-  const double af = (double)float_of(size), ad = d < 0 ? -d : d;
+  const uint32_t bits = v_bits(f), size = bits & 0x7fffffffu;
+  const double af = (double)v_float(size), ad = d < 0 ? -d : d;
   const bool inexact = af != ad && size < 0x7f800000u && !(bits & 1);
-  return float_of(inexact ? (af < ad ? bits + 1 : bits - 1) : bits);
+  return v_float(inexact ? (af < ad ? bits + 1 : bits - 1) : bits);
 }
 
 #define SAME(v) (v)
 #define BOOL_OF(v) ((v) != 0)
-#define DOUBLE_FROM_HALF(v) ((double)from_half(v))
+#define DOUBLE_FROM_HALF(v) ((double)from_f16(v))
 #define DOUBLE_FROM_BF16(v) ((double)from_bf16(v))
-#define DOUBLE_TO_HALF(v) to_half(to_odd(v))
+#define DOUBLE_TO_HALF(v) to_f16(to_odd(v))
 #define DOUBLE_TO_BF16(v) to_bf16(to_odd(v))
 
 /* X(lane type, its C type, dtype, its C type, to the lane, from the lane) */
 #define PAIRS(X)                                                        \
   X(F32, float, F32, float, SAME, SAME)                                 \
-  X(F32, float, F16, uint16_t, from_half, to_half)                      \
+  X(F32, float, F16, uint16_t, from_f16, to_f16)                        \
   X(F32, float, BF16, uint16_t, from_bf16, to_bf16)                     \
   X(F64, double, F64, double, SAME, SAME)                               \
   X(F64, double, F32, float, SAME, SAME)                                \

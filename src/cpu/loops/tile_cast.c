@@ -2,8 +2,8 @@
  * class of arithmetic and back, between classes, and into the range of a narrower dtype. */
 #include <string.h>
 
+#include "cpu/loops/half.h"
 #include "cpu/loops/loops.h"
-#include "cpu/loops/vmath.h"
 #include "cpu/tile.h"
 #ifdef __F16C__
 #include <immintrin.h>
@@ -11,14 +11,6 @@
 #ifdef __clang__ /* casts between wide integers and floats: most levels have no vectors of them */
 #pragma clang diagnostic ignored "-Wpass-failed"
 #endif
-
-/* --- half-width floats, rounded to the nearest, halves to even; a NaN stays one */
-
-static inline float from_bf16(uint16_t h) { return v_float((uint32_t)h << 16); }
-static inline uint32_t to_bf16(float x) {
-  const uint32_t bits = v_bits(x), rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-  return x == x ? rounded : bits >> 16 | 0x40u;
-}
 
 /* --- loops */
 
@@ -70,22 +62,6 @@ EIGHTS(load_f16, float, uint16_t, WIDEN)
 EIGHTS(store_f16, uint16_t, float, SHRINK)
 EIGHTS(fit_f16, float, float, FIT)
 #else
-/* A product moves the exponent, so that subnormals come out right too. */
-static inline float from_f16(uint16_t h) {
-  const uint32_t low = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
-  const uint32_t finite = v_bits(v_float(low) * 5.19229686e33f);
-  return v_float((low >= 0x0f800000u ? low | 0x7f800000u : finite) | sign);
-}
-/* Subnormals: 0.5 has its last place where theirs is, so adding it rounds. */
-static inline uint32_t to_f16(float x) {
-  const uint32_t bits = v_bits(x), size = bits & 0x7fffffffu, sign = bits >> 16 & 0x8000u;
-  const uint32_t normal = (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
-  const uint32_t small = v_bits(v_float(size) + 0.5f) - 0x3f000000u;
-  uint32_t r = size < 0x38800000u ? small : normal;
-  r = size >= 0x477ff000u ? 0x7c00u : r;
-  r = size > 0x7f800000u ? 0x7e00u : r;
-  return r | sign;
-}
 NARROW(f16, uint16_t, float, from_f16, to_f16)
 #endif
 EACH(load_bool, int32_t, uint8_t, (void)0, x != 0)
