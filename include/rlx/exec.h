@@ -32,9 +32,9 @@ typedef enum rlx_mode {
 
 typedef enum rlx_precision {
   RLX_PRECISION_F32 = 0, /* as the graph says */
-  RLX_PRECISION_BF16     /* f32 factors of matrix products and convolutions are rounded to bf16; CPU
-                          * kernels sum in f32 and keep the sum, MLX rounds it to bf16 too. All
-                          * else, softmax and attention too, stays as the graph says */
+  RLX_PRECISION_BF16     /* f32 factors of matrix products are rounded to bf16; CPU kernels sum in f32
+                          * and keep the sum, MLX rounds it to bf16 too. All else, convolutions and
+                          * attention too, stays as the graph says */
 } rlx_precision;
 
 typedef struct rlx_exec_options {

@@ -544,7 +544,6 @@ static const ir_kernel conv_transpose_kernel = {
     .epilogue = true};
 
 RLX_BLOCK(conv) = {
-    .products = true,
     .infer = conv_infer,
     .ref = conv_ref,
     .lower = conv_lower,
@@ -572,7 +571,6 @@ RLX_BLOCK(conv) = {
 };
 
 RLX_BLOCK(conv_transpose) = {
-    .products = true,
     .infer = conv_transpose_infer,
     .ref = conv_transpose_ref,
     .lower = conv_transpose_lower,

@@ -63,7 +63,7 @@ enum command_bit {
   F(KERNELS, "kernels", 0, "on|off", WORDS, FOR_DEVICE,                                           \
     "off: MLX runs everything, on a CPU too (without: as RLX_KERNELS says, else on)")             \
   F(PRECISION, "precision", 0, "f32|bf16", WORDS, FOR_DEVICE,                                     \
-    "bf16: CPU kernels round factors of products and convolutions, and sum in f32")               \
+    "bf16: factors of matrix products are rounded, CPU kernels sum in f32")               \
   F(KEEP_F32, "keep-f32", 0, "NAME", TEXT, FOR_DEVICE,                                            \
     "an operation or a node that --precision leaves alone; repeatable")                           \
   F(TRACE, "trace", 0, "FILE.json", TEXT, FOR_RUNS,                                               \
