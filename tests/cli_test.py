@@ -167,7 +167,7 @@ def test_help(rlx):
 
 
 def test_info(rlx):
-    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "on a CPU: lazy, replayed", "BLAS",
+    rlx.expect(OK, ["rlx ", "MLX ", "devices", "reference", "on a CPU: kernels", "BLAS",
                     "threads", "kernels"], "info")
     info = rlx.json("info")
     check(info.get("threads", 0) >= 1 and "cpu" in info.get("devices", []), "info --json", info)

@@ -27,7 +27,7 @@ typedef enum rlx_mode {
   RLX_MODE_DEFAULT = 0, /* what RLX_MLX_MODE says, else compiled */
   RLX_MODE_LAZY,        /* build everything, evaluate the outputs once */
   RLX_MODE_EAGER,       /* evaluate and check after each step: an error names its step */
-  RLX_MODE_COMPILED     /* replays traces; MLX has compiled them on a GPU, not on a CPU */
+  RLX_MODE_COMPILED     /* CPU: kernels on planned memory; GPU: traces that MLX has compiled */
 } rlx_mode;
 
 typedef enum rlx_precision {

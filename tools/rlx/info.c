@@ -38,7 +38,7 @@ static void info_text(const rlx_runtime_info *r, text *out) {
   text_add(out, "devices  cpu");
   if (r->gpu) text_addf(out, ", gpu (%s)", r->device_name);
   text_add(out, ", reference\n");
-  text_add(out, "modes    lazy, eager, compiled (the default; on a CPU: lazy, replayed), async\n");
+  text_add(out, "modes    lazy, eager, compiled (the default; on a CPU: kernels), async\n");
   text_addf(out, "BLAS     %s%s%s\n", *r->blas ? r->blas : "the platform's",
             *r->blas_core ? ", core " : "", r->blas_core);
   if (r->blas_forced) {
